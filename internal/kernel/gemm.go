@@ -1,0 +1,209 @@
+// Package kernel holds the float32 loops under package nn: the matrix product, and the
+// elementwise passes that stand between products. It knows numbers and strides, no layers.
+//
+// Everything here runs on the caller's goroutine, may be called from many at once and allocates
+// nothing once warm. The same arguments give the same bits, whichever goroutine asks.
+//
+//	// y = x·w + bias, 64 rows of 784 features to 128 outputs
+//	for i := range 64 {
+//		copy(y[i*128:], bias)
+//	}
+//	kernel.Gemm(false, false, 64, 128, 784, x, 784, w, 128, 1, y, 128)
+package kernel
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Blocking of Gemm. depth is part of what Gemm promises, since it fixes the order of a sum and
+// so its bits; the other two only decide which data stay in which cache.
+const (
+	depth     = 256      // longest run of k that is summed in one accumulator
+	blockA    = 32 << 10 // floats of A that all panels of B pass over: half of a 256 KiB L2
+	blockCols = 1024     // columns of B that are packed at once: at most 1 MiB with depth
+	packRows  = 48       // from this many rows of C on, copying B into panels pays
+)
+
+// Gemm computes C = op(A)·op(B) + beta·C for row-major matrices, where op(A) is m×k, op(B) is
+// k×n and C is m×n. Row i of C starts at c[i*ldc].
+//
+// Without transA, A is stored as m rows of k floats that start lda apart; with transA as k rows
+// of m floats. B likewise: k rows of n floats, or with transB n rows of k floats. Rows of A and
+// of B may overlap (lda < k): a strided one-dimensional convolution is such a product. C must
+// overlap neither A nor B, nor its own rows (ldc >= n). With beta = 0, what C held is ignored,
+// NaN included.
+//
+// k is cut into ceil(k/256) runs of equal length (the last may be shorter); within a run the
+// products are added in the order of k, and the runs in their order to beta·C:
+//
+//	c[i,j] *= beta
+//	for each run {
+//		s := 0
+//		for p := range run {
+//			s += a[i,p] * b[p,j]
+//		}
+//		c[i,j] += s
+//	}
+//
+// So an element depends on its row of op(A), its column of op(B) and k alone, never on m, n or
+// its place: a batch of one gives the bits that the same row gets in a batch of a thousand. The
+// assembly variants fuse multiply and add, so they agree with one another in every bit, and with
+// the Go variant up to rounding: |error| <= (k+1)·2^-24·Σ|a·b| for all of them.
+//
+// Gemm panics when a slice is too short for its shape.
+func Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+	if m < 0 || n < 0 || k < 0 || lda < 0 || ldb < 0 || ldc < n && m > 1 {
+		panic(fmt.Sprintf("kernel: Gemm of bad shape: m %d, n %d, k %d, lda %d, ldb %d, ldc %d", m, n, k, lda, ldb, ldc))
+	}
+	if m == 0 || n == 0 {
+		return
+	}
+	checkMatrix("C", c, m, n, ldc)
+	if beta != 0 && beta != 1 {
+		for i := range m {
+			scaleRow(c[i*ldc:i*ldc+n], beta)
+		}
+		beta = 1
+	}
+	if k == 0 {
+		if beta == 0 {
+			for i := range m {
+				clear(c[i*ldc : i*ldc+n])
+			}
+		}
+		return
+	}
+	p := product{m: m, n: n, a: a, b: b, c: c, ldc: ldc, add: beta == 1}
+	if transA {
+		checkMatrix("A", a, k, m, lda)
+		p.aRow, p.aStep = 1, lda
+	} else {
+		checkMatrix("A", a, m, k, lda)
+		p.aRow, p.aStep = lda, 1
+	}
+	if transB {
+		checkMatrix("B", b, n, k, ldb)
+		p.bCol, p.bStep = ldb, 1
+	} else {
+		checkMatrix("B", b, k, n, ldb)
+		p.bCol, p.bStep = 1, ldb
+	}
+	runs := (k + depth - 1) / depth
+	length := (k + runs - 1) / runs
+	for from := 0; from < k; from += length {
+		p.run(from, min(length, k-from))
+		p.add = true
+	}
+}
+
+func checkMatrix(name string, x []float32, rows, cols, stride int) {
+	if need := (rows-1)*stride + cols; len(x) < need {
+		panic(fmt.Sprintf("kernel: Gemm needs %d floats for %s (%d rows of %d, %d apart), has %d", need, name, rows, cols, stride, len(x)))
+	}
+}
+
+func scaleRow(x []float32, by float32) {
+	for i := range x {
+		x[i] *= by
+	}
+}
+
+// product is one call of Gemm: a[i*aRow + p*aStep] times b[p*bStep + j*bCol].
+type product struct {
+	m, n        int
+	a, b, c     []float32
+	aRow, aStep int
+	bCol, bStep int
+	ldc         int
+	add         bool // to what c holds, rather than overwrite it
+}
+
+// run adds the products of k from..from+k-1.
+func (p *product) run(from, k int) {
+	pack := p.bCol != 1 || p.m >= packRows && p.n > tileCols
+	if !pack {
+		p.columns(from, k, 0, p.n, p.b[from*p.bStep:], p.bStep, tileCols)
+		return
+	}
+	scratch := panels.Get().(*[]float32)
+	for j := 0; j < p.n; j += blockCols {
+		cols := min(blockCols, p.n-j)
+		width := (cols + tileCols - 1) / tileCols * tileCols
+		if cap(*scratch) < width*k {
+			*scratch = make([]float32, width*k)
+		}
+		packed := (*scratch)[:width*k]
+		packB(packed, p.b[from*p.bStep+j*p.bCol:], k, cols, p.bStep, p.bCol)
+		p.columns(from, k, j, cols, packed, tileCols, k*tileCols)
+	}
+	panels.Put(scratch)
+}
+
+// columns computes c[:, j:j+cols] from panels of tileCols columns of B: row p of a panel starts
+// at p*step, and the next panel at panel floats behind.
+func (p *product) columns(from, k, j, cols int, b []float32, step, panel int) {
+	rowsAtOnce := max(tileRows, blockA/k/tileRows*tileRows)
+	var t tile
+	t.k, t.aRow, t.aStep, t.bStep, t.cRow, t.add = k, p.aRow, p.aStep, step, p.ldc, p.add
+	for top := 0; top < p.m; top += rowsAtOnce {
+		rows := min(rowsAtOnce, p.m-top)
+		tiles := (rows + tileRows - 1) / tileRows
+		for x := 0; x < cols; x += tileCols {
+			t.cols = min(tileCols, cols-x)
+			t.b = b[x/tileCols*panel:]
+			// Tiles of equal height: 16 rows are 8 + 8, not 14 + 2.
+			for i := range tiles {
+				first := top + rows*i/tiles
+				t.rows = top + rows*(i+1)/tiles - first
+				t.a = p.a[first*p.aRow+from*p.aStep:]
+				t.c = p.c[first*p.ldc+j+x:]
+				t.run()
+			}
+		}
+	}
+}
+
+// tile is the work of one call of a micro-kernel: rows×cols of C, at most tileRows×tileCols,
+// kept in registers while k goes by.
+//
+//	for i := range rows {
+//		for j := range cols {
+//			s := 0
+//			for p := range k {
+//				s += a[i*aRow+p*aStep] * b[p*bStep+j]
+//			}
+//			c[i*cRow+j] = s // += s with add
+//		}
+//	}
+type tile struct {
+	a, b, c     []float32
+	aRow, aStep int
+	bStep, cRow int
+	rows, cols  int
+	k           int
+	add         bool
+}
+
+// panels keeps the scratch memory into which B is packed.
+var panels = sync.Pool{New: func() any { return new([]float32) }}
+
+// packB copies k×cols of B, element (p, j) at b[p*step+j*col], into panels of tileCols columns;
+// the last panel is filled up with zeros.
+func packB(dst, b []float32, k, cols, step, col int) {
+	for x := 0; x < cols; x += tileCols {
+		width := min(tileCols, cols-x)
+		for p := range k {
+			row := dst[p*tileCols : (p+1)*tileCols]
+			if col == 1 {
+				clear(row[copy(row, b[p*step+x:p*step+x+width]):])
+				continue
+			}
+			for j := range width {
+				row[j] = b[p*step+(x+j)*col]
+			}
+			clear(row[width:])
+		}
+		dst = dst[k*tileCols:]
+	}
+}
