@@ -1,3 +1,5 @@
+// Package packet decodes link, network and transport headers in place: no allocation, no pointer
+// into the frame, no panic on any input. It keeps no state and knows nothing of flows.
 package packet
 
 // LinkType is a LINKTYPE_ value of the pcap and pcapng formats

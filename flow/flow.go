@@ -1,0 +1,94 @@
+// Package flow keeps the table of flows: packets of one 5-tuple that follow each other within
+// a lifetime.
+package flow
+
+// Direction is which end of a flow sent a packet. It indexes a flow's counts.
+type Direction uint8
+
+const (
+	Originator Direction = iota // the end that sent the first packet of the flow
+	Responder
+)
+
+// EndReason is why a flow ended: IPFIX information element 136, flowEndReason, RFC 5102
+// section 5.11.3, with its numbers.
+type EndReason uint8
+
+const (
+	Alive           EndReason = iota // the flow has not ended
+	IdleTimeout                      // no packet for the lifetime
+	ActiveTimeout                    // the flow went on for longer than Config.Active
+	EndOfFlow                        // FIN from both ends or RST was seen
+	ForcedEnd                        // the meter shut down or the input ended
+	LackOfResources                  // the table was full
+	NumEndReasons   = iota
+)
+
+var endReasonNames = [NumEndReasons]string{
+	Alive: "alive", IdleTimeout: "idle_timeout", ActiveTimeout: "active_timeout",
+	EndOfFlow: "end_of_flow", ForcedEnd: "forced_end", LackOfResources: "lack_of_resources",
+}
+
+// String returns the reason's name as it stands in events: stable, in snake case.
+func (r EndReason) String() string {
+	if int(r) >= len(endReasonNames) {
+		return "unknown"
+	}
+	return endReasonNames[r]
+}
+
+// Flow is a row of the table. Update and OnEnd hand out pointers into the table: a *Flow is valid
+// until its OnEnd has returned, and its holder may write Label and nothing else.
+type Flow struct {
+	ID           uint64    // the same in every run and for every number of workers
+	Key          Key       // as its first packet had it: the originator is the source
+	Start        int64     // time of the first packet in stream order, ns since the Unix epoch
+	Last         int64     // latest time of a packet, ns since the Unix epoch; never before Start
+	Packets      [2]uint64 // by Direction, as all counts
+	Bytes        [2]uint64 // frames' bytes on the wire, link header included
+	IPBytes      [2]uint64 // IP packets' bytes on the wire
+	PayloadBytes [2]uint64 // application payloads' bytes on the wire
+	Flags        [2]uint8  // TCP flags of all packets, or-ed
+	FirstPacket  uint64    // ordinal of the first packet in the stream
+	Reason       EndReason // Alive until OnEnd
+	Label        Label
+	Opening      *Opening // the first payloads; nil before the first and after Release
+
+	slot uint32
+}
+
+// PacketCount returns the packets of both directions: paper A's packet-in count.
+func (f *Flow) PacketCount() uint64 { return f.Packets[0] + f.Packets[1] }
+
+// NoClass is the Class of a flow without a label.
+const NoClass = -1
+
+// Label is what classification has found for a flow so far.
+type Label struct {
+	Class      int32   // index into the model's labels, NoClass without one
+	Confidence float32 // calibrated, 0 to 1
+	Source     Source  // what gave the label
+	Novel      bool    // traffic of a kind that training did not hold
+	Final      bool    // the label will not change; no more payloads are kept
+	Packets    uint64  // packets of the flow when the label was given
+}
+
+// Source is what gave a flow its label.
+type Source uint8
+
+const (
+	NoSource   Source = iota
+	FromPacket        // the packet network alone
+	FromFlow          // the flow network
+)
+
+// String returns "packet" or "flow" as events have it, and nothing for NoSource.
+func (s Source) String() string {
+	switch s {
+	case FromPacket:
+		return "packet"
+	case FromFlow:
+		return "flow"
+	}
+	return ""
+}
