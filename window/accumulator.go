@@ -1,0 +1,146 @@
+package window
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weirnet/weir/packet"
+)
+
+// Accumulator holds the open windows of one worker. It closes none by itself: Take does, at the
+// point of the stream where Clock says so. It is used by one goroutine.
+type Accumulator struct {
+	length time.Duration
+	series *Series
+
+	open   map[int64]*Partial
+	closed int64 // windows of a lower index were taken
+	size   int   // bytes of the open windows, current excepted
+
+	current    *Partial // the window that the last packet fell in, nil at first
+	start, end int64    // its times: start <= t < end
+}
+
+// Part is one worker's share of one window.
+type Part struct {
+	Index int64
+	*Partial
+}
+
+// Add counts a packet in the window of its time, nanoseconds since the Unix epoch. If that window
+// was already taken, the packet is counted as late in the oldest one that is open.
+func (a *Accumulator) Add(nanos int64, h *packet.Headers) {
+	if nanos < a.start || nanos >= a.end {
+		if !a.turn(nanos) {
+			a.at(a.closed).Late++
+			return
+		}
+	}
+	a.current.Add(h)
+}
+
+// Lose counts packets that the capture dropped around a time.
+func (a *Accumulator) Lose(nanos int64, packets uint64) {
+	a.at(max(a.closed, Index(nanos, a.length))).Lost += packets
+}
+
+// turn makes the window of a time the current one, unless it was taken already.
+func (a *Accumulator) turn(nanos int64) bool {
+	index := Index(nanos, a.length)
+	if index < a.closed {
+		return false
+	}
+	if a.current != nil {
+		a.size += a.current.Size()
+	}
+	a.current = a.at(index)
+	a.size -= a.current.Size()
+	a.start, a.end = Start(index, a.length), Start(addIndex(index), a.length)
+	return true
+}
+
+// at returns the open window of an index, opening it if need be.
+func (a *Accumulator) at(index int64) *Partial {
+	p := a.open[index]
+	if p == nil {
+		p = a.series.partial()
+		a.open[index] = p
+		a.size += p.Size()
+	}
+	return p
+}
+
+// Take closes the windows of a lower index than before and returns them in order of time. They
+// belong to the caller, who gives them to Series.Close.
+func (a *Accumulator) Take(before int64) []Part {
+	var parts []Part
+	for index, p := range a.open {
+		if index < before {
+			parts = append(parts, Part{index, p})
+			delete(a.open, index)
+			if p == a.current {
+				a.size += p.Size()
+				a.current, a.start, a.end = nil, 0, 0
+			}
+			a.size -= p.Size()
+		}
+	}
+	slices.SortFunc(parts, func(p, q Part) int {
+		if p.Index < q.Index {
+			return -1
+		}
+		return 1
+	})
+	a.closed = max(a.closed, before)
+	return parts
+}
+
+// Oldest returns the index of the oldest open window, or false when none is open.
+func (a *Accumulator) Oldest() (index int64, ok bool) {
+	index = math.MaxInt64
+	for i := range a.open {
+		index = min(index, i)
+	}
+	return index, len(a.open) > 0
+}
+
+// Size returns the bytes of memory that the open windows hold. It is cheap.
+func (a *Accumulator) Size() int {
+	if a.current == nil {
+		return a.size
+	}
+	return a.size + a.current.Size()
+}
+
+// pool keeps the Partials of closed windows for the next ones. Windows close seldom and on
+// another goroutine than they open, so a lock costs nothing that shows.
+type pool struct {
+	mu   sync.Mutex
+	free []*Partial
+}
+
+func (p *pool) get() *Partial {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) == 0 {
+		return new(Partial)
+	}
+	last := len(p.free) - 1
+	q := p.free[last]
+	p.free = p.free[:last]
+	return q
+}
+
+// maxFree bounds the pool: after a capture whose windows all stayed open there are thousands.
+const maxFree = 64
+
+func (p *pool) put(q *Partial) {
+	q.Reset()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) < maxFree {
+		p.free = append(p.free, q)
+	}
+}
