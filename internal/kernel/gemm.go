@@ -121,37 +121,43 @@ type product struct {
 
 // run adds the products of k from..from+k-1.
 func (p *product) run(from, k int) {
-	pack := p.bCol != 1 || p.m >= packRows && p.n > tileCols
+	shape := shapes[active]
+	pack := p.bCol != 1 || p.m >= packRows && p.n > shape.cols
 	if !pack {
-		p.columns(from, k, 0, p.n, p.b[from*p.bStep:], p.bStep, tileCols)
+		p.columns(from, k, 0, p.n, p.b[from*p.bStep:], p.bStep, shape.cols)
 		return
 	}
 	scratch := panels.Get().(*[]float32)
 	for j := 0; j < p.n; j += blockCols {
 		cols := min(blockCols, p.n-j)
-		width := (cols + tileCols - 1) / tileCols * tileCols
+		width := (cols + shape.cols - 1) / shape.cols * shape.cols
 		if cap(*scratch) < width*k {
-			*scratch = make([]float32, width*k)
+			*scratch = make([]float32, max(width*k, leastScratch))
 		}
 		packed := (*scratch)[:width*k]
-		packB(packed, p.b[from*p.bStep+j*p.bCol:], k, cols, p.bStep, p.bCol)
-		p.columns(from, k, j, cols, packed, tileCols, k*tileCols)
+		packB(packed, p.b[from*p.bStep+j*p.bCol:], k, cols, p.bStep, p.bCol, shape.cols)
+		p.columns(from, k, j, cols, packed, shape.cols, k*shape.cols)
 	}
 	panels.Put(scratch)
 }
 
-// columns computes c[:, j:j+cols] from panels of tileCols columns of B: row p of a panel starts
-// at p*step, and the next panel at panel floats behind.
+// columns computes c[:, j:j+cols] from panels of B as wide as a tile: row p of a panel starts at
+// p*step, and the next panel at panel floats behind. Where B is not packed the panels lie side by
+// side, and a few rows are taken through several of them at once.
 func (p *product) columns(from, k, j, cols int, b []float32, step, panel int) {
-	rowsAtOnce := max(tileRows, blockA/k/tileRows*tileRows)
+	shape := shapes[active]
+	rowsAtOnce := max(1, blockA/k/shape.rows) * shape.rows
 	var t tile
 	t.k, t.aRow, t.aStep, t.bStep, t.cRow, t.add = k, p.aRow, p.aStep, step, p.ldc, p.add
 	for top := 0; top < p.m; top += rowsAtOnce {
 		rows := min(rowsAtOnce, p.m-top)
-		tiles := (rows + tileRows - 1) / tileRows
-		for x := 0; x < cols; x += tileCols {
-			t.cols = min(tileCols, cols-x)
-			t.b = b[x/tileCols*panel:]
+		tiles := (rows + shape.rows - 1) / shape.rows
+		for x := 0; x < cols; x += t.cols {
+			t.cols = min(shape.cols, cols-x)
+			if rows <= shape.wideRows && panel == shape.cols && cols-x >= shape.wideCols {
+				t.cols = shape.wideCols
+			}
+			t.b = b[x/shape.cols*panel:]
 			// Tiles of equal height: 16 rows are 8 + 8, not 14 + 2.
 			for i := range tiles {
 				first := top + rows*i/tiles
@@ -164,8 +170,17 @@ func (p *product) columns(from, k, j, cols int, b []float32, step, panel int) {
 	}
 }
 
-// tile is the work of one call of a micro-kernel: rows×cols of C, at most tileRows×tileCols,
-// kept in registers while k goes by.
+// shapes of the micro-kernels' largest tiles. They fill the registers with sums: 14×2 vectors of
+// 16 floats, 6×2 of 8, 4×4 of 1. A tile of at most wideRows rows may instead have exactly wideCols
+// columns, so that a product of one row has more than two sums under way.
+var shapes = [...]struct{ rows, cols, wideRows, wideCols int }{
+	plain:  {rows: 4, cols: 4},
+	avx2:   {rows: 6, cols: 16, wideRows: 1, wideCols: 64},
+	avx512: {rows: 14, cols: 32, wideRows: 3, wideCols: 128},
+}
+
+// tile is the work of one call of a micro-kernel: rows×cols of C, at most as
+// large as the shape, kept in registers while k goes by.
 //
 //	for i := range rows {
 //		for j := range cols {
@@ -188,13 +203,17 @@ type tile struct {
 // panels keeps the scratch memory into which B is packed.
 var panels = sync.Pool{New: func() any { return new([]float32) }}
 
-// packB copies k×cols of B, element (p, j) at b[p*step+j*col], into panels of tileCols columns;
+// leastScratch floats are what Go's allocator places at the start of a page, so that panels start
+// at a cache line.
+const leastScratch = 16 << 10
+
+// packB copies k×cols of B, element (p, j) at b[p*step+j*col], into panels of panelCols columns;
 // the last panel is filled up with zeros.
-func packB(dst, b []float32, k, cols, step, col int) {
-	for x := 0; x < cols; x += tileCols {
-		width := min(tileCols, cols-x)
+func packB(dst, b []float32, k, cols, step, col, panelCols int) {
+	for x := 0; x < cols; x += panelCols {
+		width := min(panelCols, cols-x)
 		for p := range k {
-			row := dst[p*tileCols : (p+1)*tileCols]
+			row := dst[p*panelCols : (p+1)*panelCols]
 			if col == 1 {
 				clear(row[copy(row, b[p*step+x:p*step+x+width]):])
 				continue
@@ -204,6 +223,6 @@ func packB(dst, b []float32, k, cols, step, col int) {
 			}
 			clear(row[width:])
 		}
-		dst = dst[k*tileCols:]
+		dst = dst[k*panelCols:]
 	}
 }

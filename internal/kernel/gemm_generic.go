@@ -1,14 +1,8 @@
 package kernel
 
-// Shape of the largest tile: 16 accumulators, as many as amd64 has vector registers.
-const (
-	tileRows = 4
-	tileCols = 4
-)
-
-// run computes a tile in plain Go. The conversions around products forbid fusing them with the
+// runPlain computes a tile in plain Go. The conversions around products forbid fusing them with the
 // sum (Go specification, "Floating-point operators"), so that every machine gives the same bits.
-func (t *tile) run() {
+func (t *tile) runPlain() {
 	if t.rows == 4 && t.cols == 4 {
 		t.run4x4()
 		return

@@ -41,7 +41,20 @@ func randomFloats(r *rand.Rand, n int) []float32 {
 	return x
 }
 
-func TestGemm(t *testing.T) {
+// eachVariant runs a test under every variant that this machine can run.
+func eachVariant(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	before := active
+	defer func() { active = before }()
+	for _, v := range supported() {
+		active = v
+		t.Run(v.String(), test)
+	}
+}
+
+func TestGemm(t *testing.T) { eachVariant(t, testGemm) }
+
+func testGemm(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	sizes := []int{1, 2, 3, 4, 5, 13, 14, 15, 31, 32, 33, 63, 65}
 	for range 600 {

@@ -1,0 +1,64 @@
+package kernel
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// gemmShapes are the products that package nn asks for.
+var gemmShapes = []struct {
+	name           string
+	transA, transB bool
+	m, n, k, lda   int // lda 0: dense
+}{
+	{"square", false, false, 512, 512, 512, 0},
+	{"conv1x1", false, false, 196 * 16, 64, 256, 0},
+	{"conv3x3", false, false, 784, 16, 144, 0},
+	{"conv3x3deep", false, false, 49 * 8, 256, 576, 0},
+	{"conv1x1small", false, false, 784, 64, 16, 0},
+	{"conv1dstrided", false, false, 64 * 32, 32, 64, 32},
+	{"dense", false, false, 64, 256, 784, 0},
+	{"denseInputGrad", false, true, 64, 784, 256, 0},
+	{"denseWeightGrad", true, false, 784, 256, 64, 0},
+	{"lstmStep", false, false, 16, 256, 64, 0},
+	{"lstmStepInputGrad", false, true, 16, 64, 256, 0},
+	{"lstmBatch", false, false, 64, 512, 128, 0},
+	{"lstmBatchInputGrad", false, true, 64, 128, 512, 0},
+	{"lstmWeightGrad", true, false, 64, 256, 160, 0},
+	{"convWeightGrad", true, false, 64, 64, 196 * 16, 0},
+	{"conv1dWeightGrad", true, false, 64, 32, 64 * 32, 32},
+	{"convInputGrad", false, true, 196 * 8, 256, 64, 0},
+	{"row", false, false, 1, 256, 784, 0},
+	{"rowTransB", false, true, 1, 256, 784, 0},
+	{"rows4", false, false, 4, 512, 128, 0},
+}
+
+func BenchmarkGemm(b *testing.B) {
+	before := active
+	defer func() { active = before }()
+	for _, s := range gemmShapes {
+		for _, v := range supported() {
+			b.Run(fmt.Sprintf("%s/%dx%dx%d/%s", s.name, s.m, s.n, s.k, v), func(b *testing.B) {
+				active = v
+				lda, ldb := s.k, s.n
+				if s.transA {
+					lda = s.m
+				}
+				if s.transB {
+					ldb = s.k
+				}
+				if s.lda != 0 {
+					lda = s.lda
+				}
+				r := rand.New(rand.NewPCG(1, 1))
+				x, y, c := randomFloats(r, s.m*s.k), randomFloats(r, s.k*s.n), make([]float32, s.m*s.n)
+				b.ReportAllocs()
+				for b.Loop() {
+					Gemm(s.transA, s.transB, s.m, s.n, s.k, x, lda, y, ldb, 0, c, s.n)
+				}
+				b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GF/s")
+			})
+		}
+	}
+}
