@@ -1,0 +1,150 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/weirnet/weir/nn/safetensors"
+)
+
+// Adam is the optimiser of Kingma and Ba 2015, algorithm 1. With Decay it is AdamW (Loshchilov
+// and Hutter 2019, algorithm 2): weights, not gradients, decay. Parameters of one dimension
+// (biases, the scales of a BatchNorm) do not decay.
+type Adam struct {
+	Beta1, Beta2 float64 // default 0.9 and 0.999
+	Eps          float64 // default 1e-8
+	Decay        float64 // per step, times the learning rate
+
+	params []*Param
+	m, v   [][]float32
+	steps  uint64
+}
+
+// NewAdam returns an optimiser of the trained parameters among params.
+func NewAdam(params []*Param, decay float64) *Adam {
+	a := &Adam{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Decay: decay}
+	for _, p := range params {
+		if !p.Buffer() {
+			a.params = append(a.params, p)
+			a.m = append(a.m, make([]float32, p.Size()))
+			a.v = append(a.v, make([]float32, p.Size()))
+		}
+	}
+	return a
+}
+
+// Steps returns the number of steps taken.
+func (a *Adam) Steps() uint64 { return a.steps }
+
+// Step moves the parameters against their gradients.
+func (a *Adam) Step(rate float64) {
+	a.steps++
+	t := float64(a.steps)
+	step := float32(rate / (1 - math.Pow(a.Beta1, t)))
+	root := float32(1 / math.Sqrt(1-math.Pow(a.Beta2, t)))
+	for k, p := range a.params {
+		keep := float32(1)
+		if len(p.Shape) > 1 {
+			keep = float32(1 - rate*a.Decay)
+		}
+		adamStep(p.Value, p.grad(), a.m[k], a.v[k], float32(a.Beta1), float32(a.Beta2), step, root, float32(a.Eps), keep)
+	}
+}
+
+// adamStep is, for each value, m = β₁m + (1−β₁)g, v = β₂v + (1−β₂)g²,
+// w = keep·w − step·m / (√v·root + eps).
+func adamStep(w, g, m, v []float32, beta1, beta2, step, root, eps, keep float32) {
+	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
+	for i := range w {
+		gi := g[i]
+		mi := beta1*m[i] + (1-beta1)*gi
+		vi := beta2*v[i] + (1-beta2)*gi*gi
+		m[i], v[i] = mi, vi
+		w[i] = keep*w[i] - step*mi/(float32(math.Sqrt(float64(vi)))*root+eps)
+	}
+}
+
+// Export adds the optimiser's state to tensors under names that start with "adam.". It is not
+// copied.
+func (a *Adam) Export(tensors map[string]safetensors.Tensor) {
+	tensors["adam.steps"] = safetensors.Tensor{Shape: []int{4}, Data: packUint64(a.steps)}
+	for k, p := range a.params {
+		tensors["adam.m."+p.Name] = safetensors.Tensor{Shape: p.Shape, Data: a.m[k]}
+		tensors["adam.v."+p.Name] = safetensors.Tensor{Shape: p.Shape, Data: a.v[k]}
+	}
+}
+
+// Import restores a state that Export wrote, so that training goes on bit for bit.
+func (a *Adam) Import(tensors map[string]safetensors.Tensor) error {
+	steps, err := importUint64("adam.steps", tensors)
+	if err != nil {
+		return err
+	}
+	for _, p := range a.params {
+		for _, name := range [...]string{"adam.m." + p.Name, "adam.v." + p.Name} {
+			if _, err := lookup(tensors, name, p.Shape); err != nil {
+				return fmt.Errorf("resuming the optimiser: %w", err)
+			}
+		}
+	}
+	for k, p := range a.params {
+		copy(a.m[k], tensors["adam.m."+p.Name].Data)
+		copy(a.v[k], tensors["adam.v."+p.Name].Data)
+	}
+	a.steps = steps
+	return nil
+}
+
+// ClipGrad scales the gradients so that the norm of all of them together is at most limit, and
+// returns what it was (Pascanu et al. 2013, algorithm 1; as PyTorch's clip_grad_norm_).
+func ClipGrad(params []*Param, limit float64) float64 {
+	sum := 0.0
+	for _, p := range params {
+		if !p.Buffer() {
+			for _, g := range p.grad() {
+				sum += float64(g) * float64(g)
+			}
+		}
+	}
+	norm := math.Sqrt(sum)
+	if factor := limit / (norm + 1e-6); factor < 1 {
+		for _, p := range params {
+			if !p.Buffer() {
+				scale(p.Grad, float32(factor))
+			}
+		}
+	}
+	return norm
+}
+
+func scale(x []float32, f float32) {
+	for i := range x {
+		x[i] *= f
+	}
+}
+
+// Schedule is a learning rate by step, from 0.
+type Schedule func(step uint64) float64
+
+// ConstantRate does not change.
+func ConstantRate(rate float64) Schedule { return func(uint64) float64 { return rate } }
+
+// CosineRate rises in a line over the first warmup steps to rate, then falls along a cosine to
+// final at step total, and stays there (Loshchilov and Hutter 2017, equation 5).
+func CosineRate(rate, final float64, warmup, total uint64) Schedule {
+	return func(step uint64) float64 {
+		switch {
+		case step < warmup:
+			return rate * float64(step+1) / float64(warmup)
+		case step >= total:
+			return final
+		}
+		part := float64(step-warmup) / float64(total-warmup)
+		return final + (rate-final)*(1+math.Cos(math.Pi*part))/2
+	}
+}
+
+// StepRate multiplies the rate by factor every so many steps.
+func StepRate(rate, factor float64, every uint64) Schedule {
+	return func(step uint64) float64 { return rate * math.Pow(factor, float64(step/every)) }
+}

@@ -1,0 +1,97 @@
+package nn
+
+import "github.com/weirnet/weir/internal/kernel"
+
+// Dense is y = x·Wᵀ + b over rows of In values. W is (Out, In), as in PyTorch's Linear.
+type Dense struct {
+	In, Out int
+	Weight  *Param // (Out, In)
+	Bias    *Param // (Out); nil for none
+
+	// Leaf says that x needs no gradient: Backward returns nil.
+	Leaf bool
+
+	x, y, dx []float32
+}
+
+// NewDense returns a dense layer with a bias; set Bias to nil where a BatchNorm follows.
+func NewDense(name string, in, out int) *Dense {
+	return &Dense{
+		In: in, Out: out,
+		Weight: newParam(name+".weight", FanIn(in), out, in),
+		Bias:   newParam(name+".bias", FanIn(in), out),
+	}
+}
+
+// Forward maps (n, In) to (n, Out).
+func (d *Dense) Forward(_ Pass, x []float32) []float32 {
+	n := rows("Dense", x, d.In)
+	d.x = x
+	d.y = sized(d.y, n*d.Out)
+	product(d.y, x, d.Weight, d.Bias, n, d.In, d.Out, d.In)
+	return d.y
+}
+
+// Backward maps (n, Out) to (n, In).
+func (d *Dense) Backward(dy []float32) []float32 {
+	n := rows("Dense", dy, d.Out)
+	weightGrad(d.Weight, d.Bias, dy, d.x, n, d.In, d.Out)
+	if d.Leaf {
+		return nil
+	}
+	d.dx = sized(d.dx, n*d.In)
+	kernel.Gemm(false, false, n, d.In, d.Out, dy, d.Out, d.Weight.Value, d.In, 0, d.dx, d.In)
+	return d.dx
+}
+
+// Params returns weight and bias.
+func (d *Dense) Params() []*Param { return withBias(d.Weight, d.Bias) }
+
+func withBias(weight, bias *Param) []*Param {
+	if bias == nil {
+		return []*Param{weight}
+	}
+	return []*Param{weight, bias}
+}
+
+// product is y = x·Wᵀ + b: y is (m, out), W is (out, k), row i of x starts at i·stride.
+func product(y, x []float32, w, b *Param, m, k, out, stride int) {
+	if m == 0 {
+		return
+	}
+	var beta float32
+	if b != nil {
+		beta = 1
+		fillRows(y[:m*out], b.Value)
+	}
+	kernel.Gemm(false, true, m, out, k, x, stride, w.Value, k, beta, y, out)
+}
+
+// weightGrad adds dyᵀ·x to the gradient of W and the column sums of dy to that of b: dy is
+// (m, out), x is (m, k).
+func weightGrad(w, b *Param, dy, x []float32, m, k, out int) {
+	if m == 0 {
+		return
+	}
+	kernel.Gemm(true, false, out, k, m, dy, out, x, k, 1, w.grad(), k)
+	if b != nil {
+		addColumnSums(b.grad(), dy)
+	}
+}
+
+// fillRows writes row into every row of y.
+func fillRows(y, row []float32) {
+	for i := 0; i < len(y); i += len(row) {
+		copy(y[i:], row)
+	}
+}
+
+// addColumnSums adds the sum of each column of x to sums.
+func addColumnSums(sums, x []float32) {
+	c := len(sums)
+	for i := 0; i < len(x); i += c {
+		for j, v := range x[i : i+c] {
+			sums[j] += v
+		}
+	}
+}

@@ -1,0 +1,376 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/weirnet/weir/internal/kernel"
+)
+
+// LSTM is a multi-layer long short-term memory (Hochreiter and Schmidhuber 1997, with the forget
+// gate of Gers et al. 2000). Per layer, with x the input row and h, c zero before the first step:
+//
+//	i, f, o = σ(W·x + b + U·h + b')    each with its quarter of W, U, b, b'
+//	g       = tanh(W·x + b + U·h + b')
+//	c       = f·c + i·g
+//	h       = o·tanh(c)
+//
+// The order of the gates in the weights is i, f, g, o, and there are two biases: PyTorch's
+// weights load as they are. Between the layers there may be dropout.
+type LSTM struct {
+	In, Hidden int
+
+	// Leaf says that x needs no gradient: Backward returns nil.
+	Leaf bool
+
+	layers  []*lstmLayer
+	dropout []*Dropout // one between each two layers
+	pack    packing
+	in      []float32 // packed input
+	y, dx   []float32
+	dh      []float32
+	gates   []float32 // of Step
+}
+
+// NewLSTM returns an LSTM of one or more layers, with dropout of that rate between them.
+func NewLSTM(name string, in, hidden, layers int, dropout float64) *LSTM {
+	if layers < 1 {
+		panic("nn: an LSTM without layers")
+	}
+	l := &LSTM{In: in, Hidden: hidden}
+	for k := range layers {
+		l.layers = append(l.layers, newLSTMLayer(name, k, in, hidden))
+		in = hidden
+		if k+1 < layers {
+			l.dropout = append(l.dropout, NewDropout(fmt.Sprintf("%s.dropout%d", name, k), dropout))
+		}
+	}
+	return l
+}
+
+// Layers returns the number of layers.
+func (l *LSTM) Layers() int { return len(l.layers) }
+
+// Params returns weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, and those of the next layers.
+func (l *LSTM) Params() []*Param {
+	var ps []*Param
+	for _, k := range l.layers {
+		ps = append(ps, k.wx, k.wh, k.bx, k.bh)
+	}
+	return ps
+}
+
+// Forward runs sequences of the given lengths, each from a zero state. x is ragged,
+// (Σ lengths, In); so is the result, (Σ lengths, Hidden): the last layer's h after each step.
+func (l *LSTM) Forward(p Pass, x []float32, lengths []int) []float32 {
+	n := rows("LSTM", x, l.In)
+	l.pack.set(lengths)
+	if n != len(l.pack.row) {
+		panic(fmt.Sprintf("nn: LSTM: %d rows for lengths that add up to %d", n, len(l.pack.row)))
+	}
+	l.in = sized(l.in, len(x))
+	l.pack.gather(l.in, x, l.In)
+	h := l.in
+	for k, layer := range l.layers {
+		if k > 0 {
+			h = l.dropout[k-1].Forward(p, h)
+		}
+		h = layer.forward(h, &l.pack)
+	}
+	l.y = sized(l.y, n*l.Hidden)
+	l.pack.scatter(l.y, h, l.Hidden)
+	return l.y
+}
+
+// Backward maps ragged (Σ lengths, Hidden) to ragged (Σ lengths, In).
+func (l *LSTM) Backward(dy []float32) []float32 {
+	l.dh = sized(l.dh, len(dy))
+	l.pack.gather(l.dh, dy, l.Hidden)
+	dh := l.dh
+	for k := len(l.layers) - 1; k >= 0; k-- {
+		dh = l.layers[k].backward(dh, &l.pack, k == 0 && l.Leaf)
+		if k > 0 {
+			dh = l.dropout[k-1].Backward(dh)
+		}
+	}
+	if l.Leaf {
+		return nil
+	}
+	l.dx = sized(l.dx, len(dh))
+	l.pack.scatter(l.dx, dh, l.In)
+	return l.dx
+}
+
+// Step advances n independent sequences by one row each, in evaluation: x is (n, In); h and c
+// are (n, Layers, Hidden), the caller's memory, zero before the first step and changed in place.
+// The last layer's h of sequence i is h[(i·Layers + Layers−1)·Hidden:]. Step may be mixed with
+// Forward but not put between a Forward and its Backward's use of another replica's memory: like
+// them it needs a replica of its own per goroutine. It allocates nothing once the largest n was
+// seen.
+func (l *LSTM) Step(x, h, c []float32) {
+	n := rows("LSTM", x, l.In)
+	state := len(l.layers) * l.Hidden
+	if len(h) != n*state || len(c) != n*state {
+		panic(fmt.Sprintf("nn: LSTM: state of %d and %d values for %d rows of %d", len(h), len(c), n, state))
+	}
+	if n == 0 {
+		return
+	}
+	width := 4 * l.Hidden
+	l.gates = sized(l.gates, n*width)
+	in, stride := x, l.In
+	for k, layer := range l.layers {
+		hk, ck := h[k*l.Hidden:], c[k*l.Hidden:]
+		layer.input(l.gates, in, n, stride)
+		kernel.Gemm(false, true, n, width, l.Hidden, hk, state, layer.wh.Value, l.Hidden, 1, l.gates, width)
+		for i := range n {
+			gates := l.gates[i*width : (i+1)*width]
+			activate(gates)
+			at := i * state
+			cell(gates, ck[at:at+l.Hidden], ck[at:at+l.Hidden], nil, hk[at:at+l.Hidden])
+		}
+		in, stride = hk, state
+	}
+}
+
+// lstmLayer is one layer over packed rows.
+type lstmLayer struct {
+	in, hidden     int
+	wx, wh, bx, bh *Param
+
+	x     []float32 // packed input, not owned
+	gates []float32 // (rows, 4, hidden): activated; in backward their gradients
+	c     []float32 // (rows, hidden)
+	tanhC []float32
+	h     []float32
+	hPrev []float32 // h of the step before, for all rows but those of step 0
+	dc    []float32 // (sequences, hidden), carried from step to step
+	dx    []float32
+}
+
+func newLSTMLayer(name string, k, in, hidden int) *lstmLayer {
+	bound := FanIn(hidden)
+	param := func(kind string, shape ...int) *Param {
+		return newParam(fmt.Sprintf("%s.%s_l%d", name, kind, k), bound, shape...)
+	}
+	return &lstmLayer{
+		in: in, hidden: hidden,
+		wx: param("weight_ih", 4*hidden, in),
+		wh: param("weight_hh", 4*hidden, hidden),
+		bx: param("bias_ih", 4*hidden),
+		bh: param("bias_hh", 4*hidden),
+	}
+}
+
+// input is gates = x·Wᵀ + b + b', the part that needs no recurrence; row i of x starts at
+// i·stride.
+func (l *lstmLayer) input(gates, x []float32, n, stride int) {
+	width := 4 * l.hidden
+	first := gates[:width]
+	for j, v := range l.bx.Value {
+		first[j] = v + l.bh.Value[j]
+	}
+	fillRows(gates[width:n*width], first)
+	kernel.Gemm(false, true, n, width, l.in, x, stride, l.wx.Value, l.in, 1, gates, width)
+}
+
+func (l *lstmLayer) forward(x []float32, p *packing) []float32 {
+	n, hid, width := len(p.row), l.hidden, 4*l.hidden
+	l.x = x
+	l.gates = sized(l.gates, n*width)
+	l.c, l.tanhC, l.h = sized(l.c, n*hid), sized(l.tanhC, n*hid), sized(l.h, n*hid)
+	if n == 0 {
+		return l.h
+	}
+	l.input(l.gates, x, n, l.in)
+	for t := range p.steps() {
+		lo, hi := p.start[t], p.start[t+1]
+		gates := l.gates[lo*width : hi*width]
+		var cPrev []float32
+		if t > 0 {
+			prev := p.start[t-1]
+			cPrev = l.c[prev*hid:]
+			kernel.Gemm(false, true, hi-lo, width, hid, l.h[prev*hid:], hid, l.wh.Value, hid, 1, gates, width)
+		}
+		for i := range hi - lo {
+			row := gates[i*width : (i+1)*width]
+			activate(row)
+			at := (lo + i) * hid
+			var before []float32
+			if t > 0 {
+				before = cPrev[i*hid : (i+1)*hid]
+			}
+			cell(row, before, l.c[at:at+hid], l.tanhC[at:at+hid], l.h[at:at+hid])
+		}
+	}
+	return l.h
+}
+
+// backward takes the gradient of h after each step and overwrites it.
+func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
+	n, hid, width := len(p.row), l.hidden, 4*l.hidden
+	if n == 0 {
+		return l.dx[:0]
+	}
+	first := p.start[1] // rows of step 0: as many as there are sequences that are not empty
+	l.dc = sized(l.dc, first*hid)
+	clear(l.dc)
+	for t := p.steps() - 1; t >= 0; t-- {
+		lo, hi := p.start[t], p.start[t+1]
+		gates := l.gates[lo*width : hi*width]
+		for i := range hi - lo {
+			at := (lo + i) * hid
+			var before []float32
+			if t > 0 {
+				prev := (p.start[t-1] + i) * hid
+				before = l.c[prev : prev+hid]
+			}
+			cellGrad(gates[i*width:(i+1)*width], before, l.tanhC[at:at+hid], dh[at:at+hid], l.dc[i*hid:(i+1)*hid])
+		}
+		if t > 0 {
+			prev := p.start[t-1]
+			kernel.Gemm(false, false, hi-lo, hid, width, gates, width, l.wh.Value, hid, 1, dh[prev*hid:], hid)
+		}
+	}
+	kernel.Gemm(true, false, width, l.in, n, l.gates, width, l.x, l.in, 1, l.wx.grad(), l.in)
+	if n > first {
+		l.hPrev = sized(l.hPrev, (n-first)*hid)
+		for t := 1; t < p.steps(); t++ {
+			size := (p.start[t+1] - p.start[t]) * hid
+			copy(l.hPrev[(p.start[t]-first)*hid:][:size], l.h[p.start[t-1]*hid:])
+		}
+		kernel.Gemm(true, false, width, hid, n-first, l.gates[first*width:], width, l.hPrev, hid, 1, l.wh.grad(), hid)
+	}
+	addColumnSums(l.bx.grad(), l.gates)
+	addColumnSums(l.bh.grad(), l.gates)
+	if leaf {
+		return nil
+	}
+	l.dx = sized(l.dx, n*l.in)
+	kernel.Gemm(false, false, n, l.in, width, l.gates, width, l.wx.Value, l.in, 0, l.dx, l.in)
+	return l.dx
+}
+
+// activate turns the sums of one row into i, f, g, o.
+func activate(gates []float32) {
+	hid := len(gates) / 4
+	sigmoid(gates[:2*hid])
+	tanh(gates[2*hid : 3*hid])
+	sigmoid(gates[3*hid:])
+}
+
+// cell is c = f·before + i·g, h = o·tanh(c). before is nil for zeros; it may be c. tanhC is kept
+// when it is not nil.
+func cell(gates, before, c, tanhC, h []float32) {
+	hid := len(c)
+	i, f, g, o := gates[:hid], gates[hid:2*hid], gates[2*hid:3*hid], gates[3*hid:4*hid]
+	if before == nil {
+		for j := range c {
+			c[j] = i[j] * g[j]
+		}
+	} else {
+		for j := range c {
+			c[j] = f[j]*before[j] + i[j]*g[j]
+		}
+	}
+	copy(h, c)
+	tanh(h)
+	if tanhC != nil {
+		copy(tanhC, h)
+	}
+	for j := range h {
+		h[j] *= o[j]
+	}
+}
+
+// cellGrad turns the activated gates of one row into the gradients of their sums, and dc from
+// the gradient of c after the step, without what h hands down, into that of c before it.
+func cellGrad(gates, before, tanhC, dh, dc []float32) {
+	hid := len(dc)
+	i, f, g, o := gates[:hid], gates[hid:2*hid], gates[2*hid:3*hid], gates[3*hid:4*hid]
+	for j, d := range dh {
+		tc := tanhC[j]
+		d1 := dc[j] + d*o[j]*(1-tc*tc)
+		dOut := d * tc * o[j] * (1 - o[j])
+		dIn := d1 * g[j] * i[j] * (1 - i[j])
+		dNew := d1 * i[j] * (1 - g[j]*g[j])
+		var dForget float32
+		if before != nil {
+			dForget = d1 * before[j] * f[j] * (1 - f[j])
+		}
+		dc[j] = d1 * f[j]
+		i[j], f[j], g[j], o[j] = dIn, dForget, dNew, dOut
+	}
+}
+
+// packing orders the rows of ragged sequences by step, the longest sequence first: the rows of a
+// step stand together, and continue the first ones of the step before.
+type packing struct {
+	start []int   // first packed row of each step, then the number of rows
+	row   []int32 // ragged row of each packed row
+	order []int32 // sequences, longest first; equal lengths keep their order
+	first []int   // ragged row at which each sequence starts
+	count []int
+}
+
+func (p *packing) steps() int { return len(p.start) - 1 }
+
+func (p *packing) set(lengths []int) {
+	longest, total := 0, 0
+	p.first = sized(p.first, len(lengths))
+	for i, n := range lengths {
+		p.first[i] = total
+		longest = max(longest, n)
+		total += n
+	}
+	// Counting sort: after the loop count[n] is the number of sequences longer than n.
+	p.count = sized(p.count, longest+2)
+	clear(p.count)
+	for _, n := range lengths {
+		p.count[n]++
+	}
+	longer := 0
+	for n := longest; n >= 0; n-- {
+		p.count[n], longer = longer, longer+p.count[n]
+	}
+	p.start = sized(p.start, longest+1)
+	p.start[0] = 0
+	for t := range longest {
+		p.start[t+1] = p.start[t] + p.count[t]
+	}
+	p.order = sized(p.order, len(lengths))
+	for i, n := range lengths {
+		p.order[p.count[n]] = int32(i)
+		p.count[n]++
+	}
+	p.row = sized(p.row, total)
+	for t := range longest {
+		for i := range p.start[t+1] - p.start[t] {
+			p.row[p.start[t]+i] = int32(p.first[p.order[i]] + t)
+		}
+	}
+}
+
+func (p *packing) gather(dst, src []float32, width int) {
+	for i, r := range p.row {
+		copy(dst[i*width:(i+1)*width], src[int(r)*width:])
+	}
+}
+
+func (p *packing) scatter(dst, src []float32, width int) {
+	for i, r := range p.row {
+		copy(dst[int(r)*width:(int(r)+1)*width], src[i*width:])
+	}
+}
+
+func sigmoid(x []float32) {
+	for i, v := range x {
+		x[i] = float32(1 / (1 + math.Exp(-float64(v))))
+	}
+}
+
+func tanh(x []float32) {
+	for i, v := range x {
+		x[i] = float32(math.Tanh(float64(v)))
+	}
+}

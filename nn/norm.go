@@ -1,0 +1,219 @@
+package nn
+
+import "math"
+
+// BatchNorm normalises each channel over the rows of the batch (Ioffe and Szegedy 2015,
+// algorithm 1), then scales and shifts it:
+//
+//	y = γ · (x − μ) / √(σ² + Eps) + β
+//
+// In training μ and σ² are those of the rows at hand, and the running statistics move towards
+// them by Momentum (σ² there with n−1, as PyTorch has it) when the step ends. In evaluation the
+// running statistics are used.
+type BatchNorm struct {
+	Channels int
+	Eps      float64
+	ReLU     bool // also apply max(0, ·): one walk over the values instead of two
+
+	Scale, Shift *Param // γ and β
+	Mean, Var    *Param // running statistics
+
+	train             bool
+	x, y, dx          []float32
+	mean, inv         []float32 // of the last training pass: μ and 1/√(σ² + Eps)
+	a, b              []float32 // y = a·x + b; in Backward dx = a·dy + b·x + c
+	c                 []float32
+	sum, square       []float64
+	partSum, partProd []float32
+}
+
+// NewBatchNorm returns a batch normalisation with PyTorch's Eps 1e-5 and momentum 0.1.
+func NewBatchNorm(name string, channels int) *BatchNorm {
+	b := &BatchNorm{
+		Channels: channels,
+		Eps:      1e-5,
+		Scale:    newParam(name+".weight", Constant(1), channels),
+		Shift:    newParam(name+".bias", Constant(0), channels),
+		Mean:     newParam(name+".running_mean", Constant(0), channels),
+		Var:      newParam(name+".running_var", Constant(1), channels),
+	}
+	b.Mean.Momentum, b.Var.Momentum = 0.1, 0.1
+	return b
+}
+
+// NewBatchNormReLU returns a batch normalisation followed by a ReLU.
+func NewBatchNormReLU(name string, channels int) *BatchNorm {
+	b := NewBatchNorm(name, channels)
+	b.ReLU = true
+	return b
+}
+
+// Forward maps (…, Channels) to the same shape.
+func (b *BatchNorm) Forward(p Pass, x []float32) []float32 {
+	n := rows("BatchNorm", x, b.Channels)
+	b.x, b.train = x, p.Train
+	b.y = sized(b.y, len(x))
+	b.a, b.b = sized(b.a, b.Channels), sized(b.b, b.Channels)
+	if p.Train {
+		b.observe(n)
+	}
+	for j := range b.a {
+		mean, inv := b.Mean.Value[j], float32(1/math.Sqrt(float64(b.Var.Value[j])+b.Eps))
+		if p.Train {
+			mean, inv = b.mean[j], b.inv[j]
+		}
+		b.a[j] = b.Scale.Value[j] * inv
+		b.b[j] = b.Shift.Value[j] - mean*b.a[j]
+	}
+	affineRows(b.y, x, b.a, b.b)
+	if b.ReLU {
+		relu(b.y, b.y)
+	}
+	return b.y
+}
+
+// observe computes the statistics of the n rows of x.
+func (b *BatchNorm) observe(n int) {
+	b.mean, b.inv = sized(b.mean, b.Channels), sized(b.inv, b.Channels)
+	b.sum, b.square = sized(b.sum, b.Channels), sized(b.square, b.Channels)
+	b.partSum, b.partProd = sized(b.partSum, b.Channels), sized(b.partProd, b.Channels)
+	if n == 0 {
+		clear(b.mean)
+		clear(b.inv)
+		return
+	}
+	clear(b.sum)
+	inBlocks(b.x, b.Channels, func(lo, hi int) {
+		clear(b.partSum)
+		addColumnSums(b.partSum, b.x[lo:hi])
+		addTo64(b.sum, b.partSum)
+	})
+	for j, s := range b.sum {
+		b.mean[j] = float32(s / float64(n))
+	}
+	clear(b.square)
+	inBlocks(b.x, b.Channels, func(lo, hi int) {
+		clear(b.partProd)
+		addSquaredDeviations(b.partProd, b.x[lo:hi], b.mean)
+		addTo64(b.square, b.partProd)
+	})
+	for j, s := range b.square {
+		b.inv[j] = float32(1 / math.Sqrt(s/float64(n)+b.Eps))
+	}
+	if n < 2 {
+		return // no variance: nothing to learn from
+	}
+	mean, variance := b.Mean.grad(), b.Var.grad()
+	copy(mean, b.mean)
+	for j, s := range b.square {
+		variance[j] = float32(s / float64(n-1))
+	}
+	b.Mean.observed, b.Var.observed = true, true
+}
+
+// Backward maps (…, Channels) to the same shape. It must follow a training pass.
+//
+//	dγ = Σ dy·x̂    dβ = Σ dy    dx = γ/√(σ² + Eps) · (dy − dβ/n − x̂·dγ/n)
+func (b *BatchNorm) Backward(dy []float32) []float32 {
+	if !b.train {
+		panic("nn: BatchNorm: Backward after an evaluation pass")
+	}
+	n := rows("BatchNorm", dy, b.Channels)
+	if n == 0 {
+		return dy
+	}
+	if b.ReLU {
+		reluGrad(dy, dy, b.y)
+	}
+	clear(b.sum)    // Σ dy
+	clear(b.square) // Σ dy·(x − μ)
+	inBlocks(dy, b.Channels, func(lo, hi int) {
+		clear(b.partSum)
+		clear(b.partProd)
+		addGradSums(b.partSum, b.partProd, dy[lo:hi], b.x[lo:hi], b.mean)
+		addTo64(b.sum, b.partSum)
+		addTo64(b.square, b.partProd)
+	})
+	b.c = sized(b.c, b.Channels)
+	scale, shift := b.Scale.grad(), b.Shift.grad()
+	for j := range b.c {
+		inv := float64(b.inv[j])
+		dScale, dShift := b.square[j]*inv, b.sum[j]
+		scale[j] += float32(dScale)
+		shift[j] += float32(dShift)
+		a := float64(b.Scale.Value[j]) * inv
+		slope := -a * inv * dScale / float64(n)
+		b.a[j] = float32(a)
+		b.b[j] = float32(slope)
+		b.c[j] = float32(-a*dShift/float64(n) - slope*float64(b.mean[j]))
+	}
+	b.dx = sized(b.dx, len(dy))
+	affineRows2(b.dx, dy, b.x, b.a, b.b, b.c)
+	return b.dx
+}
+
+// Params returns scale, shift and the two running statistics.
+func (b *BatchNorm) Params() []*Param { return []*Param{b.Scale, b.Shift, b.Mean, b.Var} }
+
+// inBlocks calls f with the ranges of x that hold 64 rows each. Sums in float32 stay within a
+// block and are added up in float64, so their error does not grow with the batch.
+func inBlocks(x []float32, channels int, f func(lo, hi int)) {
+	for lo := 0; lo < len(x); lo += 64 * channels {
+		f(lo, min(lo+64*channels, len(x)))
+	}
+}
+
+func addTo64(sums []float64, part []float32) {
+	for j, v := range part {
+		sums[j] += float64(v)
+	}
+}
+
+// affineRows is y = a·x + b with a and b per column.
+func affineRows(y, x, a, b []float32) {
+	c := len(a)
+	b = b[:c]
+	for i := 0; i < len(x); i += c {
+		xi, yi := x[i:i+c], y[i:i+c]
+		for j, v := range xi {
+			yi[j] = a[j]*v + b[j]
+		}
+	}
+}
+
+// affineRows2 is z = a·x + b·y + c with a, b and c per column.
+func affineRows2(z, x, y, a, b, c []float32) {
+	n := len(a)
+	b, c = b[:n], c[:n]
+	for i := 0; i < len(x); i += n {
+		xi, yi, zi := x[i:i+n], y[i:i+n], z[i:i+n]
+		for j, v := range xi {
+			zi[j] = a[j]*v + b[j]*yi[j] + c[j]
+		}
+	}
+}
+
+// addSquaredDeviations adds Σ (x − mean)² of each column to sums.
+func addSquaredDeviations(sums, x, mean []float32) {
+	c := len(sums)
+	mean = mean[:c]
+	for i := 0; i < len(x); i += c {
+		for j, v := range x[i : i+c] {
+			d := v - mean[j]
+			sums[j] += d * d
+		}
+	}
+}
+
+// addGradSums adds Σ dy to sums and Σ dy·(x − mean) to prods, per column.
+func addGradSums(sums, prods, dy, x, mean []float32) {
+	c := len(sums)
+	mean, prods = mean[:c], prods[:c]
+	for i := 0; i < len(dy); i += c {
+		xi := x[i : i+c]
+		for j, d := range dy[i : i+c] {
+			sums[j] += d
+			prods[j] += d * (xi[j] - mean[j])
+		}
+	}
+}
