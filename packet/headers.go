@@ -24,16 +24,16 @@ const (
 const (
 	HasPorts         = 1 << iota // SrcPort and DstPort were read from a TCP, UDP or SCTP header
 	HasFlags                     // TCPFlags was read
-	HasPayload                   // a whole transport header was read: Payload fields are valid
+	HasPayload                   // the extent of the application payload is known: Payload fields are valid
 	HasICMP                      // ICMPType and ICMPCode were read
 	Fragment                     // the packet is a fragment (first or later): FragID is valid
-	LaterFragment                // a fragment other than the first: no transport header in it
+	LaterFragment                // a fragment other than the first: no transport header in it; Payload fields are the fragment's
 	PayloadTruncated             // the snap length cut the payload
 )
 
 // Headers is what Decode finds in a frame. It holds no pointer into the frame: offsets only.
 type Headers struct {
-	Src, Dst         Addr   // of the outermost IP header, unless tunnels are looked into
+	Src, Dst         Addr   // of the outermost IP header, unless DecodeInner looked into a tunnel
 	SrcPort, DstPort uint16 // valid with HasPorts
 	Version          uint8  // 4 or 6; 0 when the frame holds no whole, valid IP header
 	Proto            uint8  // IANA protocol number after IPv6 extension headers
@@ -42,7 +42,7 @@ type Headers struct {
 	Has              uint16 // bits above
 	ICMPType         uint8
 	ICMPCode         uint8
-	Tunnel           Tunnel // tunnel recognised inside the transport header, None otherwise
+	Tunnel           Tunnel // tunnel that the packet carries (Decode) or came in (DecodeInner)
 	VLANs            uint8  // number of VLAN tags passed
 	VLAN             uint16 // outermost VLAN identifier, valid when VLANs > 0
 	FragID           uint32 // IP identification of a fragment
