@@ -1,7 +1,8 @@
 package window
 
 import (
-	"math"
+	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -87,23 +88,9 @@ func (a *Accumulator) Take(before int64) []Part {
 			a.size -= p.Size()
 		}
 	}
-	slices.SortFunc(parts, func(p, q Part) int {
-		if p.Index < q.Index {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(parts, func(p, q Part) int { return cmp.Compare(p.Index, q.Index) })
 	a.closed = max(a.closed, before)
 	return parts
-}
-
-// Oldest returns the index of the oldest open window, or false when none is open.
-func (a *Accumulator) Oldest() (index int64, ok bool) {
-	index = math.MaxInt64
-	for i := range a.open {
-		index = min(index, i)
-	}
-	return index, len(a.open) > 0
 }
 
 // Size returns the bytes of memory that the open windows hold. It is cheap.
@@ -112,6 +99,33 @@ func (a *Accumulator) Size() int {
 		return a.size
 	}
 	return a.size + a.current.Size()
+}
+
+// DefaultMemory is how many bytes the open windows of a stream may hold before some must close.
+const DefaultMemory = 256 << 20
+
+// Relief reports whether the open windows of all workers together hold more than limit bytes,
+// and if so below which index to close them: that is the older half of them, so that it is
+// seldom asked for. A single open window is never closed for its size. The workers must stand at
+// the same point of the stream.
+func Relief(limit int, workers ...*Accumulator) (before int64, needed bool) {
+	size := 0
+	for _, a := range workers {
+		size += a.Size()
+	}
+	if size <= limit {
+		return 0, false
+	}
+	var open []int64
+	for _, a := range workers {
+		open = slices.AppendSeq(open, maps.Keys(a.open))
+	}
+	slices.Sort(open)
+	open = slices.Compact(open)
+	if len(open) < 2 {
+		return 0, false
+	}
+	return open[len(open)/2], true
 }
 
 // pool keeps the Partials of closed windows for the next ones. Windows close seldom and on

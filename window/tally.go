@@ -115,8 +115,8 @@ func (t *addrTally) merge(u *addrTally) {
 	if u.sketch != nil && t.sketch == nil {
 		t.startSketch()
 	}
-	for _, s := range u.slots {
-		if s.tally != 0 {
+	for i := range u.slots {
+		if s := u.slots[stride(i, len(u.slots))]; s.tally != 0 {
 			t.add(s.key(), s.packets())
 		}
 	}
@@ -160,6 +160,10 @@ func (t *addrTally) bytes() int {
 	}
 	return n
 }
+
+// stride permutes the slots of a table. Merged in the order of their slots, the keys of one table
+// would fill the other from its front, where probing then takes time linear in its size.
+func stride(i, slots int) int { return i * 0x9e3779b1 & (slots - 1) }
 
 func oversized(slots, used int) bool { return slots > 4096 && used < slots/16 }
 
@@ -208,8 +212,8 @@ func (t *portTally) count(port uint16) uint64 {
 }
 
 func (t *portTally) merge(u *portTally) {
-	for _, s := range u.slots {
-		if s != 0 {
+	for i := range u.slots {
+		if s := u.slots[stride(i, len(u.slots))]; s != 0 {
 			t.add(uint16(s>>48), s&portCountMask)
 		}
 	}
