@@ -34,8 +34,9 @@ const (
 // overlap neither A nor B, nor its own rows (ldc >= n). With beta = 0, what C held is ignored,
 // NaN included.
 //
-// k is cut into ceil(k/256) runs of equal length (the last may be shorter); within a run the
-// products are added in the order of k, and the runs in their order to beta·C:
+// k is cut into ceil(k/256) runs of equal length, rounded up to a multiple of 8 (the last is
+// shorter); within a run the products are added in the order of k, and the runs in their order to
+// beta·C:
 //
 //	c[i,j] *= beta
 //	for each run {
@@ -74,7 +75,7 @@ func Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, l
 		}
 		return
 	}
-	p := product{m: m, n: n, a: a, b: b, c: c, ldc: ldc, add: beta == 1}
+	p := product{m: m, n: n, a: a, b: b, c: c, transB: transB, ldb: ldb, ldc: ldc, add: beta == 1}
 	if transA {
 		checkMatrix("A", a, k, m, lda)
 		p.aRow, p.aStep = 1, lda
@@ -90,7 +91,7 @@ func Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, l
 		p.bCol, p.bStep = 1, ldb
 	}
 	runs := (k + depth - 1) / depth
-	length := (k + runs - 1) / runs
+	length := ((k+runs-1)/runs + 7) &^ 7
 	for from := 0; from < k; from += length {
 		p.run(from, min(length, k-from))
 		p.add = true
@@ -115,14 +116,15 @@ type product struct {
 	a, b, c     []float32
 	aRow, aStep int
 	bCol, bStep int
-	ldc         int
+	transB      bool
+	ldb, ldc    int
 	add         bool // to what c holds, rather than overwrite it
 }
 
 // run adds the products of k from..from+k-1.
 func (p *product) run(from, k int) {
 	shape := shapes[active]
-	pack := p.bCol != 1 || p.m >= packRows && p.n > shape.cols
+	pack := p.transB || p.m >= packRows && p.n > shape.cols
 	if !pack {
 		p.columns(from, k, 0, p.n, p.b[from*p.bStep:], p.bStep, shape.cols)
 		return
@@ -135,7 +137,7 @@ func (p *product) run(from, k int) {
 			*scratch = make([]float32, max(width*k, leastScratch))
 		}
 		packed := (*scratch)[:width*k]
-		packB(packed, p.b[from*p.bStep+j*p.bCol:], k, cols, p.bStep, p.bCol, shape.cols)
+		packB(packed, p.b[from*p.bStep+j*p.bCol:], p.transB, k, cols, p.ldb, shape.cols)
 		p.columns(from, k, j, cols, packed, shape.cols, k*shape.cols)
 	}
 	panels.Put(scratch)
@@ -171,16 +173,16 @@ func (p *product) columns(from, k, j, cols int, b []float32, step, panel int) {
 }
 
 // shapes of the micro-kernels' largest tiles. They fill the registers with sums: 14×2 vectors of
-// 16 floats, 6×2 of 8, 4×4 of 1. A tile of at most wideRows rows may instead have exactly wideCols
+// 16 floats, 6×2 of 8, 2×4 of 1. A tile of at most wideRows rows may instead have exactly wideCols
 // columns, so that a product of one row has more than two sums under way.
 var shapes = [...]struct{ rows, cols, wideRows, wideCols int }{
-	plain:  {rows: 4, cols: 4},
+	plain:  {rows: 2, cols: 4},
 	avx2:   {rows: 6, cols: 16, wideRows: 1, wideCols: 64},
 	avx512: {rows: 14, cols: 32, wideRows: 3, wideCols: 128},
 }
 
-// tile is the work of one call of a micro-kernel: rows×cols of C, at most as
-// large as the shape, kept in registers while k goes by.
+// tile is the work of one call of a micro-kernel: rows×cols of C, at most as large as
+// the shape, kept in registers while k goes by.
 //
 //	for i := range rows {
 //		for j := range cols {
@@ -206,23 +208,3 @@ var panels = sync.Pool{New: func() any { return new([]float32) }}
 // leastScratch floats are what Go's allocator places at the start of a page, so that panels start
 // at a cache line.
 const leastScratch = 16 << 10
-
-// packB copies k×cols of B, element (p, j) at b[p*step+j*col], into panels of panelCols columns;
-// the last panel is filled up with zeros.
-func packB(dst, b []float32, k, cols, step, col, panelCols int) {
-	for x := 0; x < cols; x += panelCols {
-		width := min(panelCols, cols-x)
-		for p := range k {
-			row := dst[p*panelCols : (p+1)*panelCols]
-			if col == 1 {
-				clear(row[copy(row, b[p*step+x:p*step+x+width]):])
-				continue
-			}
-			for j := range width {
-				row[j] = b[p*step+(x+j)*col]
-			}
-			clear(row[width:])
-		}
-		dst = dst[k*panelCols:]
-	}
-}

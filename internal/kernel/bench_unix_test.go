@@ -1,10 +1,24 @@
+//go:build unix
+
 package kernel
 
 import (
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
+	"time"
 )
+
+// cpuTime is the time that this process has had, so that what else the machine does blurs the
+// figures less.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
 
 // gemmShapes are the products that package nn asks for.
 var gemmShapes = []struct {
@@ -54,10 +68,11 @@ func BenchmarkGemm(b *testing.B) {
 				r := rand.New(rand.NewPCG(1, 1))
 				x, y, c := randomFloats(r, s.m*s.k), randomFloats(r, s.k*s.n), make([]float32, s.m*s.n)
 				b.ReportAllocs()
+				start := cpuTime()
 				for b.Loop() {
 					Gemm(s.transA, s.transB, s.m, s.n, s.k, x, lda, y, ldb, 0, c, s.n)
 				}
-				b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GF/s")
+				b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/(cpuTime()-start).Seconds()/1e9, "GF/s")
 			})
 		}
 	}
