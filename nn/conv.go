@@ -1,10 +1,6 @@
 package nn
 
-import (
-	"fmt"
-
-	"github.com/weirnet/weir/internal/kernel"
-)
+import "fmt"
 
 // Image is the shape of one sample of a convolution: (Height, Width, Channels).
 // A text of L places is an Image of height 1 and width L.
@@ -13,10 +9,10 @@ type Image struct{ Height, Width, Channels int }
 // Size returns the number of values.
 func (s Image) Size() int { return s.Height * s.Width * s.Channels }
 
-// Conv2D is a convolution over (n, H, W, C) with weights (out, kernel height, kernel width, C):
-// PyTorch's order with the channels moved last.
+// Conv2D is a convolution over (n, H, W, C) with weights (kernel height, kernel width, C, out):
+// PyTorch's with its first two dimensions moved last and exchanged.
 //
-//	y[i, j, o] = b[o] + Σ W[o, u, v, c] · x[i·StrideH + u − PadH, j·StrideW + v − PadW, c]
+//	y[i, j, o] = b[o] + Σ W[u, v, c, o] · x[i·StrideH + u − PadH, j·StrideW + v − PadW, c]
 //
 // It is one matrix product of patches with W. Where the patches lie in x as they are (1×1, or
 // rows of a text that overlap) nothing is copied.
@@ -26,7 +22,7 @@ type Conv2D struct {
 	StrideH, StrideW int
 	PadH, PadW       int
 
-	Weight *Param // (Out.Channels, KernelH, KernelW, In.Channels)
+	Weight *Param // (KernelH, KernelW, In.Channels, Out.Channels)
 	Bias   *Param // (Out.Channels); nil for none
 
 	// Leaf says that x needs no gradient: Backward returns nil.
@@ -62,7 +58,7 @@ func newConv(name string, c Conv2D) *Conv2D {
 	}
 	c.Out.Height = (c.In.Height+2*c.PadH-c.KernelH)/c.StrideH + 1
 	c.Out.Width = (c.In.Width+2*c.PadW-c.KernelW)/c.StrideW + 1
-	c.Weight = newParam(name+".weight", FanIn(c.patch()), c.Out.Channels, c.KernelH, c.KernelW, c.In.Channels)
+	c.Weight = newParam(name+".weight", FanIn(c.patch()), c.KernelH, c.KernelW, c.In.Channels, c.Out.Channels)
 	return &c
 }
 
@@ -121,7 +117,7 @@ func (c *Conv2D) Backward(dy []float32) []float32 {
 		if c.Leaf {
 			return nil
 		}
-		kernel.Gemm(false, false, n*places, patch, out, dy, out, c.Weight.Value, patch, 0, c.dx, patch)
+		inputGrad(c.dx, dy, c.Weight, n*places, patch, out)
 		return c.dx
 	}
 	clear(c.dx)
@@ -133,7 +129,7 @@ func (c *Conv2D) Backward(dy []float32) []float32 {
 		weightGrad(c.Weight, c.Bias, d, c.patches, m*places, patch, out)
 		if !c.Leaf {
 			c.dpatches = sized(c.dpatches, m*places*patch)
-			kernel.Gemm(false, false, m*places, patch, out, d, out, c.Weight.Value, patch, 0, c.dpatches, patch)
+			inputGrad(c.dpatches, d, c.Weight, m*places, patch, out)
 			c.scatter(c.dx[i*c.In.Size():], m)
 		}
 	}

@@ -2,10 +2,11 @@ package nn
 
 import "github.com/weirnet/weir/internal/kernel"
 
-// Dense is y = x·Wᵀ + b over rows of In values. W is (Out, In), as in PyTorch's Linear.
+// Dense is y = x·W + b over rows of In values. W is (In, Out), the transpose of PyTorch's: the
+// order in which the matrix product reads it without a copy.
 type Dense struct {
 	In, Out int
-	Weight  *Param // (Out, In)
+	Weight  *Param // (In, Out)
 	Bias    *Param // (Out); nil for none
 
 	// Leaf says that x needs no gradient: Backward returns nil.
@@ -18,7 +19,7 @@ type Dense struct {
 func NewDense(name string, in, out int) *Dense {
 	return &Dense{
 		In: in, Out: out,
-		Weight: newParam(name+".weight", FanIn(in), out, in),
+		Weight: newParam(name+".weight", FanIn(in), in, out),
 		Bias:   newParam(name+".bias", FanIn(in), out),
 	}
 }
@@ -40,7 +41,7 @@ func (d *Dense) Backward(dy []float32) []float32 {
 		return nil
 	}
 	d.dx = sized(d.dx, n*d.In)
-	kernel.Gemm(false, false, n, d.In, d.Out, dy, d.Out, d.Weight.Value, d.In, 0, d.dx, d.In)
+	inputGrad(d.dx, dy, d.Weight, n, d.In, d.Out)
 	return d.dx
 }
 
@@ -54,7 +55,7 @@ func withBias(weight, bias *Param) []*Param {
 	return []*Param{weight, bias}
 }
 
-// product is y = x·Wᵀ + b: y is (m, out), W is (out, k), row i of x starts at i·stride.
+// product is y = x·W + b: y is (m, out), W is (k, out), row i of x starts at i·stride.
 func product(y, x []float32, w, b *Param, m, k, out, stride int) {
 	if m == 0 {
 		return
@@ -64,19 +65,24 @@ func product(y, x []float32, w, b *Param, m, k, out, stride int) {
 		beta = 1
 		fillRows(y[:m*out], b.Value)
 	}
-	kernel.Gemm(false, true, m, out, k, x, stride, w.Value, k, beta, y, out)
+	kernel.Gemm(false, false, m, out, k, x, stride, w.Value, out, beta, y, out)
 }
 
-// weightGrad adds dyᵀ·x to the gradient of W and the column sums of dy to that of b: dy is
+// weightGrad adds xᵀ·dy to the gradient of W and the column sums of dy to that of b: dy is
 // (m, out), x is (m, k).
 func weightGrad(w, b *Param, dy, x []float32, m, k, out int) {
 	if m == 0 {
 		return
 	}
-	kernel.Gemm(true, false, out, k, m, dy, out, x, k, 1, w.grad(), k)
+	kernel.Gemm(true, false, k, out, m, x, k, dy, out, 1, w.grad(), out)
 	if b != nil {
 		addColumnSums(b.grad(), dy)
 	}
+}
+
+// inputGrad is dx = dy·Wᵀ: dx is (m, k), dy is (m, out).
+func inputGrad(dx, dy []float32, w *Param, m, k, out int) {
+	kernel.Gemm(false, true, m, k, out, dy, out, w.Value, out, 0, dx, k)
 }
 
 // fillRows writes row into every row of y.

@@ -10,13 +10,13 @@ import (
 // LSTM is a multi-layer long short-term memory (Hochreiter and Schmidhuber 1997, with the forget
 // gate of Gers et al. 2000). Per layer, with x the input row and h, c zero before the first step:
 //
-//	i, f, o = σ(W·x + b + U·h + b')    each with its quarter of W, U, b, b'
-//	g       = tanh(W·x + b + U·h + b')
+//	i, f, o = σ(x·W + b + h·U + b')    each with its quarter of W, U, b, b'
+//	g       = tanh(x·W + b + h·U + b')
 //	c       = f·c + i·g
 //	h       = o·tanh(c)
 //
-// The order of the gates in the weights is i, f, g, o, and there are two biases: PyTorch's
-// weights load as they are. Between the layers there may be dropout.
+// The order of the gates in the weights is i, f, g, o, and there are two biases, as in PyTorch;
+// W is (In, 4·Hidden) and U (Hidden, 4·Hidden), the transposes of PyTorch's. Between the layers there may be dropout.
 type LSTM struct {
 	In, Hidden int
 
@@ -122,7 +122,7 @@ func (l *LSTM) Step(x, h, c []float32) {
 	for k, layer := range l.layers {
 		hk, ck := h[k*l.Hidden:], c[k*l.Hidden:]
 		layer.input(l.gates, in, n, stride)
-		kernel.Gemm(false, true, n, width, l.Hidden, hk, state, layer.wh.Value, l.Hidden, 1, l.gates, width)
+		kernel.Gemm(false, false, n, width, l.Hidden, hk, state, layer.wh.Value, width, 1, l.gates, width)
 		for i := range n {
 			gates := l.gates[i*width : (i+1)*width]
 			activate(gates)
@@ -146,6 +146,7 @@ type lstmLayer struct {
 	hPrev []float32 // h of the step before, for all rows but those of step 0
 	dc    []float32 // (sequences, hidden), carried from step to step
 	dx    []float32
+	whT   []float32 // the recurrent weights transposed, once for all steps of a backward pass
 }
 
 func newLSTMLayer(name string, k, in, hidden int) *lstmLayer {
@@ -155,14 +156,14 @@ func newLSTMLayer(name string, k, in, hidden int) *lstmLayer {
 	}
 	return &lstmLayer{
 		in: in, hidden: hidden,
-		wx: param("weight_ih", 4*hidden, in),
-		wh: param("weight_hh", 4*hidden, hidden),
+		wx: param("weight_ih", in, 4*hidden),
+		wh: param("weight_hh", hidden, 4*hidden),
 		bx: param("bias_ih", 4*hidden),
 		bh: param("bias_hh", 4*hidden),
 	}
 }
 
-// input is gates = x·Wᵀ + b + b', the part that needs no recurrence; row i of x starts at
+// input is gates = x·W + b + b', the part that needs no recurrence; row i of x starts at
 // i·stride.
 func (l *lstmLayer) input(gates, x []float32, n, stride int) {
 	width := 4 * l.hidden
@@ -171,7 +172,7 @@ func (l *lstmLayer) input(gates, x []float32, n, stride int) {
 		first[j] = v + l.bh.Value[j]
 	}
 	fillRows(gates[width:n*width], first)
-	kernel.Gemm(false, true, n, width, l.in, x, stride, l.wx.Value, l.in, 1, gates, width)
+	kernel.Gemm(false, false, n, width, l.in, x, stride, l.wx.Value, width, 1, gates, width)
 }
 
 func (l *lstmLayer) forward(x []float32, p *packing) []float32 {
@@ -190,7 +191,7 @@ func (l *lstmLayer) forward(x []float32, p *packing) []float32 {
 		if t > 0 {
 			prev := p.start[t-1]
 			cPrev = l.c[prev*hid:]
-			kernel.Gemm(false, true, hi-lo, width, hid, l.h[prev*hid:], hid, l.wh.Value, hid, 1, gates, width)
+			kernel.Gemm(false, false, hi-lo, width, hid, l.h[prev*hid:], hid, l.wh.Value, width, 1, gates, width)
 		}
 		for i := range hi - lo {
 			row := gates[i*width : (i+1)*width]
@@ -213,6 +214,8 @@ func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
 		return l.dx[:0]
 	}
 	first := p.start[1] // rows of step 0: as many as there are sequences that are not empty
+	l.whT = sized(l.whT, width*hid)
+	transpose(l.whT, l.wh.Value, hid, width)
 	l.dc = sized(l.dc, first*hid)
 	clear(l.dc)
 	for t := p.steps() - 1; t >= 0; t-- {
@@ -229,17 +232,17 @@ func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
 		}
 		if t > 0 {
 			prev := p.start[t-1]
-			kernel.Gemm(false, false, hi-lo, hid, width, gates, width, l.wh.Value, hid, 1, dh[prev*hid:], hid)
+			kernel.Gemm(false, false, hi-lo, hid, width, gates, width, l.whT, hid, 1, dh[prev*hid:], hid)
 		}
 	}
-	kernel.Gemm(true, false, width, l.in, n, l.gates, width, l.x, l.in, 1, l.wx.grad(), l.in)
+	kernel.Gemm(true, false, l.in, width, n, l.x, l.in, l.gates, width, 1, l.wx.grad(), width)
 	if n > first {
 		l.hPrev = sized(l.hPrev, (n-first)*hid)
 		for t := 1; t < p.steps(); t++ {
 			size := (p.start[t+1] - p.start[t]) * hid
 			copy(l.hPrev[(p.start[t]-first)*hid:][:size], l.h[p.start[t-1]*hid:])
 		}
-		kernel.Gemm(true, false, width, hid, n-first, l.gates[first*width:], width, l.hPrev, hid, 1, l.wh.grad(), hid)
+		kernel.Gemm(true, false, hid, width, n-first, l.hPrev, hid, l.gates[first*width:], width, 1, l.wh.grad(), width)
 	}
 	addColumnSums(l.bx.grad(), l.gates)
 	addColumnSums(l.bh.grad(), l.gates)
@@ -247,8 +250,22 @@ func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
 		return nil
 	}
 	l.dx = sized(l.dx, n*l.in)
-	kernel.Gemm(false, false, n, l.in, width, l.gates, width, l.wx.Value, l.in, 0, l.dx, l.in)
+	inputGrad(l.dx, l.gates, l.wx, n, l.in, width)
 	return l.dx
+}
+
+// transpose writes the transpose of x, (rows, cols).
+func transpose(dst, x []float32, rows, cols int) {
+	const block = 16 // a cache line of either matrix
+	for i0 := 0; i0 < rows; i0 += block {
+		for j0 := 0; j0 < cols; j0 += block {
+			for i := i0; i < min(i0+block, rows); i++ {
+				for j := j0; j < min(j0+block, cols); j++ {
+					dst[j*rows+i] = x[i*cols+j]
+				}
+			}
+		}
+	}
 }
 
 // activate turns the sums of one row into i, f, g, o.
