@@ -1,0 +1,111 @@
+// Package classify names the application behind packets and flows as paper A does: a packet
+// network (a CNN) labels each packet of a flow that has no label yet, a flow network (an LSTM)
+// labels the flow once it has T payload packets or is sure earlier, and from then on the flow
+// table remembers. Flows unlike everything in training are marked novel. The package trains
+// nothing (see train) and knows no files (see model) and no events.
+package classify
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/weirnet/weir/nn"
+	"github.com/weirnet/weir/nn/safetensors"
+)
+
+// FeatureVersion names what the networks are fed: Normaliser, Input and the meaning of an opening.
+// A change of any of them is a new version, and older models are refused.
+const FeatureVersion = "openings/1"
+
+// Etc is the label of the class that pools rare applications (paper A).
+const Etc = "Etc."
+
+// Settings are the parts of a model that are not weights.
+type Settings struct {
+	Arch Architecture `json:"architecture"`
+	// Temperatures divide class scores so that probabilities are calibrated (Guo et al. 2017);
+	// fitted on validation data.
+	PacketTemperature float64 `json:"packet_temperature"`
+	FlowTemperature   float64 `json:"flow_temperature"`
+	Novelty           Novelty `json:"novelty"`
+}
+
+// Model is a trained classifier: settings, labels and weights. It is not changed after it was
+// made and may be shared by any number of Classifiers.
+type Model struct {
+	Settings
+	Labels []string // by class; Etc among them when rare applications were pooled
+	Name   string   // NAME@VERSION, as events show it
+
+	params []*nn.Param
+}
+
+// NewModel puts a model together from the values of a trained network.
+func NewModel(s Settings, labels []string, params []*nn.Param) (*Model, error) {
+	if len(labels) != s.Arch.Classes {
+		return nil, fmt.Errorf("classify: %d labels for %d classes", len(labels), s.Arch.Classes)
+	}
+	return &Model{Settings: s, Labels: labels, params: params}, nil
+}
+
+// Load restores a model from what Save gave. It refuses settings that make no sense and weights
+// that do not fit them.
+func Load(settings []byte, labels []string, weights map[string]safetensors.Tensor) (*Model, error) {
+	var s Settings
+	if err := json.Unmarshal(settings, &s); err != nil {
+		return nil, fmt.Errorf("classify: settings: %w", err)
+	}
+	if err := s.Arch.Check(); err != nil {
+		return nil, err
+	}
+	if !(s.PacketTemperature > 0) || !(s.FlowTemperature > 0) {
+		return nil, errors.New("classify: settings: a temperature is not above zero")
+	}
+	params := NewNetwork(s.Arch).Params()
+	if err := nn.Load(params, weights); err != nil {
+		return nil, fmt.Errorf("classify: %w", err)
+	}
+	if err := s.Novelty.load(weights, s.Arch.StateSize()); err != nil {
+		return nil, err
+	}
+	return NewModel(s, labels, params)
+}
+
+// Save returns the model as Load takes it.
+func (m *Model) Save() (settings []byte, weights map[string]safetensors.Tensor, err error) {
+	weights = map[string]safetensors.Tensor{}
+	nn.Export(m.params, weights)
+	m.Novelty.save(weights)
+	settings, err = json.Marshal(m.Settings)
+	return settings, weights, err
+}
+
+// Network returns a network of the model's weights for one goroutine.
+func (m *Model) Network() *Network {
+	n := NewNetwork(m.Arch)
+	nn.Share(n.Params(), m.params)
+	return n
+}
+
+// probabilities turns class scores into calibrated probabilities, in place.
+func probabilities(scores []float32, temperature float64) []float32 {
+	inv := float32(1 / temperature)
+	for i := range scores {
+		scores[i] *= inv
+	}
+	nn.Softmax(scores, len(scores))
+	return scores
+}
+
+// best returns the most likely class.
+func best(probabilities []float32) (class int32, p float32) {
+	class, p = 0, float32(math.Inf(-1))
+	for i, v := range probabilities {
+		if v > p {
+			class, p = int32(i), v
+		}
+	}
+	return class, p
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirnet/weir/classify"
+	"github.com/weirnet/weir/dataset"
+	"github.com/weirnet/weir/model"
+	"github.com/weirnet/weir/train"
+)
+
+// appsFlags are the flags of `weir train apps`.
+type appsFlags struct {
+	data        string
+	model       string
+	profile     string
+	labelColumn string
+	splitColumn string
+	validation  float64
+	minFlows    int
+	minCaptures int
+	packets     int
+	options     train.AppsOptions
+	noPromote   bool
+	fresh       bool
+}
+
+func newTrainApps(g *shared) *cobra.Command {
+	f := new(appsFlags)
+	c := &cobra.Command{
+		Use:   "apps --data DIR",
+		Short: "Train packet CNN and flow LSTM from labelled captures",
+		Long: `Train the packet network and the flow network from a directory of labelled captures
+(docs/formats.md tells the forms). The captures are split by capture and time: the latest of each
+label validate. Interrupted with Ctrl-C, the same command goes on where it stopped.`,
+		RunE: func(c *cobra.Command, _ []string) error { return g.trainApps(c.Context(), f) },
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.data, "data", "", "directory of labelled captures")
+	flags.StringVar(&f.model, "model", "apps", "name of the model")
+	flags.StringVar(&f.profile, "profile", classify.Default, "networks: default, or paper")
+	flags.StringVar(&f.labelColumn, "label-column", "", "column of the table that holds the label")
+	flags.StringVar(&f.splitColumn, "split-column", "", "column of labels.csv that splits instead of time")
+	flags.Float64Var(&f.validation, "validation", 0.25, "share of the captures that validate")
+	flags.IntVar(&f.minFlows, "min-flows", 10, "labels with fewer flows are pooled as Etc.")
+	flags.IntVar(&f.minCaptures, "min-captures", 1, "labels with fewer captures are pooled as Etc.")
+	flags.IntVar(&f.packets, "packets", 0, "T: payload packets of a flow that are looked at (default 10)")
+	flags.IntVar(&f.options.Epochs, "epochs", 0, "most passes over the data (default 40)")
+	flags.IntVar(&f.options.Batch, "batch", 0, "flows per step (default 64)")
+	flags.Float64Var(&f.options.Rate, "rate", 0, "peak learning rate (default 0.002)")
+	flags.IntVar(&f.options.Patience, "patience", 0, "epochs without improvement before stopping (default 8)")
+	flags.Uint64Var(&f.options.Seed, "seed", 1, "of everything random")
+	flags.BoolVar(&f.options.Refit, "refit", true, "train again on all data once the number of epochs is known")
+	flags.BoolVar(&f.fresh, "fresh", false, "do not go on from an interrupted run")
+	flags.BoolVar(&f.noPromote, "no-promote", false, "keep the version that is live")
+	must(c.MarkFlagRequired("data"))
+	return c
+}
+
+func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
+	if err := model.CheckName(f.model); err != nil {
+		return usageError{err}
+	}
+	arch, err := classify.NewArchitecture(f.profile, 2)
+	if err != nil {
+		return usageError{err}
+	}
+	if f.packets > 0 {
+		arch.Packets = f.packets
+	}
+	started := time.Now()
+	bar := g.bar("reading captures")
+	set, err := dataset.Open(f.data, dataset.Options{
+		LabelColumn: f.labelColumn, Flow: train.OpeningConfig(&arch), Workers: g.workers, Progress: bar.set,
+	})
+	bar.done()
+	if err != nil {
+		return err
+	}
+	for _, p := range set.Problems {
+		fmt.Fprintf(os.Stderr, "weir: %s: %s: %s\n", p.Name, p.Kind, p.Detail)
+	}
+	set.Pool(f.minFlows, f.minCaptures)
+	arch.Classes = len(set.Classes)
+	if arch.Classes < 2 {
+		return fmt.Errorf("%s holds %d class of flows; at least two are needed", f.data, arch.Classes)
+	}
+	arch.Flow = len(set.Flows) > 0
+	split, err := set.Split(dataset.SplitOptions{
+		Train: 1 - f.validation, Validation: f.validation, Column: f.splitColumn,
+		Seed: f.options.Seed, Normalise: train.Normaliser(&arch),
+	})
+	if err != nil {
+		return err
+	}
+	g.info("%s", split.Record.Summary)
+	for _, note := range split.Record.Notes {
+		g.info("note: %s", note)
+	}
+
+	o := f.options
+	o.Arch, o.Labels, o.Workers = arch, set.Classes, g.workers
+	o.Checkpoint = filepath.Join(g.registry().Dir, f.model, ".training", "apps.safetensors")
+	if o.Fingerprint, err = fingerprint(split.Record, arch, f.options); err != nil {
+		return err
+	}
+	if f.fresh {
+		if err := os.Remove(o.Checkpoint); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	training := train.Samples(set, split.Sides[dataset.Train], &arch)
+	validation := train.Samples(set, split.Sides[dataset.Validation], &arch)
+	epochs := g.epochs()
+	o.OnStep, o.OnEpoch = epochs.step, epochs.appsEpoch
+	result, err := train.Apps(ctx, training, validation, o)
+	epochs.done()
+	if err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w; the same command goes on from the last whole epoch", err)
+		}
+		return err
+	}
+	if result.Resumed > 0 {
+		g.info("went on from epoch %d of an interrupted run", result.Resumed)
+	}
+	return g.saveApps(f, set, split, result, time.Since(started))
+}
+
+// saveApps stores the result as a new version and promotes it.
+func (g *shared) saveApps(f *appsFlags, set *dataset.Set, split *dataset.Split, result *train.AppsResult, took time.Duration) error {
+	settings, weights, err := result.Model.Save()
+	if err != nil {
+		return err
+	}
+	p := &model.Package{Weights: weights, Manifest: model.Manifest{
+		Kind: model.Apps, Name: f.model, Weir: version, Profile: result.Model.Arch.Profile,
+		Features: classify.FeatureVersion, Labels: result.Model.Labels, Settings: settings,
+		Training: model.Training{Seconds: took.Seconds()},
+		Notes:    split.Record.Notes,
+	}}
+	for i := range set.Captures {
+		c := &set.Captures[i]
+		p.Training.Files = append(p.Training.Files, model.DataFile{Name: c.Name, SHA256: c.SHA256, Bytes: c.Bytes})
+	}
+	if p.Training.Split, err = json.Marshal(split.Record); err != nil {
+		return err
+	}
+	if p.Training.Options, err = json.Marshal(f.options); err != nil {
+		return err
+	}
+	if p.Evaluation, p.Baseline, err = validationOf(set, split, result); err != nil {
+		return err
+	}
+	return g.keep(p, !f.noPromote)
+}
+
+// keep saves a package, promotes it if asked to, and says what to do next.
+func (g *shared) keep(p *model.Package, promote bool) error {
+	registry := g.registry()
+	if _, err := registry.Save(p); err != nil {
+		return err
+	}
+	if promote {
+		if err := registry.Promote(p.Ref()); err != nil {
+			return err
+		}
+	}
+	state := "live"
+	if !promote {
+		state = "not promoted"
+	}
+	g.info("%s in %s (%s)", p.Ref(), registry.Dir, state)
+	return nil
+}
+
+// fingerprint hashes what a checkpoint must agree on to be gone on from.
+func fingerprint(parts ...any) (string, error) {
+	data, err := json.Marshal(parts)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+// pooledLabels returns the labels that a record of a split pooled as Etc.
+func pooledLabels(r *dataset.Record) []string {
+	var labels []string
+	for _, p := range r.Pooled {
+		labels = append(labels, p.Label)
+	}
+	slices.Sort(labels)
+	return labels
+}
+
+// must panics on an error that only a bug can cause.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

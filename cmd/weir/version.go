@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirnet/weir/classify"
+	"github.com/weirnet/weir/internal/kernel"
+	"github.com/weirnet/weir/window"
+)
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print version, commit, kernels and feature versions",
+		RunE: func(c *cobra.Command, _ []string) error {
+			commit := "unknown"
+			if info, ok := debug.ReadBuildInfo(); ok {
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						commit = s.Value
+					}
+				}
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "weir %s\ncommit   %s\ngo       %s %s/%s\nkernels  %s\nfeatures %s, %s\n",
+				version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, kernel.Name(), window.FeatureVersion, classify.FeatureVersion)
+			return err
+		},
+	}
+}

@@ -1,0 +1,175 @@
+// Package event holds the one record that outputs know: a label, an ended flow, a closed window,
+// an alert or the statistics of the run, written as one JSON line that programs made for
+// Suricata's EVE can read. It is not a bus and keeps nothing.
+//
+//	w := event.NewWriter(os.Stdout)
+//	w.Write(&event.Event{Nanos: now, Type: event.TypeStats, Stats: &event.Stats{Packets: 7}})
+package event
+
+import (
+	"strconv"
+	"time"
+)
+
+// Type is the value of event_type; the object of the event bears the same name.
+type Type string
+
+// The types of events, see docs/formats.md.
+const (
+	TypeLabel  Type = "label"  // a flow got a label or changed it
+	TypeFlow   Type = "flow"   // a flow ended
+	TypeWindow Type = "window" // a window closed and was scored
+	TypeAlert  Type = "alert"  // a window's score reached the threshold
+	TypeStats  Type = "stats"  // counters, every ten seconds of traffic and at the end
+)
+
+// Event is one record. Exactly one of the objects is set, the one that Type names; the tuple is
+// set for labels and flows.
+type Event struct {
+	Nanos  int64 // time of the packet or window that caused it
+	Type   Type
+	Tuple  *Tuple
+	Label  *Label
+	Flow   *Flow
+	Window *Window
+	Alert  *Alert
+	Stats  *Stats
+}
+
+// Tuple names a flow: the originator is the source.
+type Tuple struct {
+	FlowID      uint64 `json:"flow_id"` // below 2^53, so that every JSON reader keeps it whole
+	CommunityID string `json:"community_id"`
+	SrcIP       string `json:"src_ip"`
+	SrcPort     uint16 `json:"src_port"`
+	DestIP      string `json:"dest_ip"`
+	DestPort    uint16 `json:"dest_port"`
+	Proto       string `json:"proto"`
+}
+
+// Label tells the application of a flow.
+type Label struct {
+	App        string  `json:"app"`
+	Confidence float64 `json:"confidence"` // calibrated probability, 0 to 1
+	Source     string  `json:"source"`     // packet: the CNN said so; flow: the LSTM
+	Packets    int     `json:"packets"`    // payload packets the label rests on
+	Novel      bool    `json:"novel"`      // unlike everything seen in training
+	Model      string  `json:"model"`
+}
+
+// Flow is the account of an ended flow. The server is the responder.
+type Flow struct {
+	PacketsToServer uint64   `json:"pkts_toserver"`
+	PacketsToClient uint64   `json:"pkts_toclient"`
+	BytesToServer   uint64   `json:"bytes_toserver"` // frames as on the wire, as tshark and Suricata count
+	BytesToClient   uint64   `json:"bytes_toclient"`
+	IPToServer      uint64   `json:"ip_bytes_toserver"` // IP packets, as NetFlow counts
+	IPToClient      uint64   `json:"ip_bytes_toclient"`
+	PayloadToServer uint64   `json:"payload_bytes_toserver"`
+	PayloadToClient uint64   `json:"payload_bytes_toclient"`
+	Start           Time     `json:"start"`
+	End             Time     `json:"end"`
+	Reason          string   `json:"reason"`               // IPFIX flowEndReason, in words
+	App             string   `json:"app,omitempty"`        // absent without a label
+	Confidence      *float64 `json:"confidence,omitempty"` // absent without a label
+	Novel           bool     `json:"novel,omitempty"`
+}
+
+// Window is a scored unit of time.
+type Window struct {
+	Start     Time    `json:"start"`
+	Length    float64 `json:"length"` // seconds
+	Packets   uint64  `json:"packets"`
+	Score     float64 `json:"score"`
+	Threshold float64 `json:"threshold"`
+	Anomalous bool    `json:"anomalous"`
+	Lost      uint64  `json:"lost"` // packets known to be missing in this window
+	Model     string  `json:"model"`
+}
+
+// Alert is an anomalous window with its explanation.
+type Alert struct {
+	Window
+	Features []Feature `json:"features"` // all 53, largest share first; the shares add up to the score
+	Top      Top       `json:"top"`
+	Evidence Evidence  `json:"evidence"`
+}
+
+// Feature is one of the 53 parts of a score.
+type Feature struct {
+	Name     string  `json:"name"`
+	Observed float64 `json:"observed"`
+	Expected float64 `json:"expected"`
+	Share    float64 `json:"share"` // part of the score
+}
+
+// Top names what made up an anomalous window.
+type Top struct {
+	Sources      []Count `json:"src_ips"`
+	Destinations []Count `json:"dest_ips"`
+	Ports        []Count `json:"dest_ports"`
+	Apps         []Count `json:"apps,omitempty"`
+}
+
+// Count is how many packets of a window something had.
+type Count struct {
+	Name    string `json:"name"`
+	Packets uint64 `json:"packets"`
+}
+
+// Evidence tells how to get the packets of an alert out of the capture.
+type Evidence struct {
+	Start Time   `json:"start"`
+	End   Time   `json:"end"`
+	Files string `json:"files,omitempty"`
+	How   string `json:"how"` // a command line
+}
+
+// Stats are the counters since the start.
+type Stats struct {
+	Packets      uint64            `json:"packets"`
+	Bytes        uint64            `json:"bytes"`
+	Flows        uint64            `json:"flows"`
+	ActiveFlows  uint64            `json:"active_flows"`
+	Labelled     uint64            `json:"labelled_flows"`
+	Novel        uint64            `json:"novel_flows"`
+	Windows      uint64            `json:"windows"`
+	Alerts       uint64            `json:"alerts"`
+	DecodeErrors map[string]uint64 `json:"decode_errors"`
+	Drops        map[string]uint64 `json:"drops"`
+	PacketRate   float64           `json:"packets_per_second"` // of traffic time, since the last stats event
+	BitRate      float64           `json:"bits_per_second"`
+}
+
+// Time is nanoseconds since the Unix epoch, written as RFC 3339 in UTC with microseconds.
+type Time int64
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.append(make([]byte, 0, 32)), nil
+}
+
+func (t Time) append(dst []byte) []byte {
+	dst = append(dst, '"')
+	dst = time.Unix(0, int64(t)).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000000Z07:00")
+	return append(dst, '"')
+}
+
+// ProtoName is the name of an IANA protocol number as EVE writes it; numbers without one stay numbers.
+func ProtoName(proto uint8) string {
+	switch proto {
+	case 1:
+		return "ICMP"
+	case 6:
+		return "TCP"
+	case 17:
+		return "UDP"
+	case 58:
+		return "IPv6-ICMP"
+	case 132:
+		return "SCTP"
+	case 47:
+		return "GRE"
+	}
+	return strconv.Itoa(int(proto))
+}

@@ -1,0 +1,52 @@
+package event
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+)
+
+// Writer writes events as JSON lines. Used by one goroutine.
+type Writer struct {
+	out *bufio.Writer
+	enc *json.Encoder
+	err error
+}
+
+// NewWriter returns a Writer onto w. Flush must be called at the end.
+func NewWriter(w io.Writer) *Writer {
+	out := bufio.NewWriterSize(w, 64<<10)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(true) // names from the wire may end up in a page
+	return &Writer{out: out, enc: enc}
+}
+
+// line is the order of fields on the wire.
+type line struct {
+	Timestamp Time `json:"timestamp"`
+	Type      Type `json:"event_type"`
+	*Tuple
+	Label  *Label  `json:"label,omitempty"`
+	Flow   *Flow   `json:"flow,omitempty"`
+	Window *Window `json:"window,omitempty"`
+	Alert  *Alert  `json:"alert,omitempty"`
+	Stats  *Stats  `json:"stats,omitempty"`
+}
+
+// Write appends one event. After the first error it does nothing and returns that error.
+func (w *Writer) Write(e *Event) error {
+	if w.err != nil {
+		return w.err
+	}
+	w.err = w.enc.Encode(line{Time(e.Nanos), e.Type, e.Tuple, e.Label, e.Flow, e.Window, e.Alert, e.Stats})
+	return w.err
+}
+
+// Flush writes what is buffered.
+func (w *Writer) Flush() error {
+	if w.err != nil {
+		return w.err
+	}
+	w.err = w.out.Flush()
+	return w.err
+}

@@ -1,0 +1,171 @@
+package train
+
+import (
+	"math"
+
+	"github.com/weirnet/weir/classify"
+)
+
+// scores are class scores with the true class of each row.
+type scores struct {
+	classes int
+	values  []float32
+	labels  []int32
+}
+
+func (s *scores) add(row []float32, label int32) {
+	s.values = append(s.values, row...)
+	s.labels = append(s.labels, label)
+}
+
+func (s *scores) row(i int) []float32 { return s.values[i*s.classes : (i+1)*s.classes] }
+
+// loss returns the mean negative log-likelihood at a temperature, 0 without rows.
+func (s *scores) loss(temperature float64) float64 {
+	if len(s.labels) == 0 {
+		return 0
+	}
+	sum := 0.0
+	for i, label := range s.labels {
+		row := s.row(i)
+		top := math.Inf(-1)
+		for _, v := range row {
+			top = max(top, float64(v)/temperature)
+		}
+		z := 0.0
+		for _, v := range row {
+			z += math.Exp(float64(v)/temperature - top)
+		}
+		sum += math.Log(z) + top - float64(row[label])/temperature
+	}
+	return sum / float64(len(s.labels))
+}
+
+// accuracy returns the share of rows whose largest score is the label's, 0 without rows.
+func (s *scores) accuracy() float64 {
+	if len(s.labels) == 0 {
+		return 0
+	}
+	right := 0
+	for i, label := range s.labels {
+		row := s.row(i)
+		best := 0
+		for c, v := range row {
+			if v > row[best] {
+				best = c
+			}
+		}
+		if best == int(label) {
+			right++
+		}
+	}
+	return float64(right) / float64(len(s.labels))
+}
+
+// temperature returns the temperature of least loss (Guo et al. 2017, section 4.2), by golden
+// section on its logarithm: the loss has one minimum.
+func (s *scores) temperature() float64 {
+	if len(s.labels) == 0 {
+		return 1
+	}
+	const ratio = 0.6180339887498949
+	low, high := math.Log(0.05), math.Log(20)
+	a, b := high-ratio*(high-low), low+ratio*(high-low)
+	fa, fb := s.loss(math.Exp(a)), s.loss(math.Exp(b))
+	for high-low > 1e-4 {
+		if fa < fb {
+			high, b, fb = b, a, fa
+			a = high - ratio*(high-low)
+			fa = s.loss(math.Exp(a))
+		} else {
+			low, a, fa = a, b, fb
+			b = low + ratio*(high-low)
+			fb = s.loss(math.Exp(b))
+		}
+	}
+	return math.Exp((low + high) / 2)
+}
+
+// predict returns the class scores of every packet alone and of every flow after its last packet.
+func (r *run) predict(samples []*classify.Sample) (packets, flows scores) {
+	classes := r.o.Arch.Classes
+	first := make([]int, len(samples)+1) // row of each sample's first packet
+	for i, s := range samples {
+		first[i+1] = first[i] + len(s.Inputs)
+	}
+	packet := make([]float32, first[len(samples)]*classes)
+	flow := make([]float32, len(packet))
+	r.replicas.Each(len(samples), 64, func(n *classify.Network, lo, hi int) {
+		p, f := n.Predict(samples[lo:hi])
+		copy(packet[first[lo]*classes:], p)
+		copy(flow[first[lo]*classes:], f)
+	})
+	packets, flows = scores{classes: classes}, scores{classes: classes}
+	for i, s := range samples {
+		for row := first[i]; row < first[i+1]; row++ {
+			packets.add(packet[row*classes:(row+1)*classes], s.Class)
+		}
+		if last := first[i+1] - 1; r.o.Arch.Flow && last >= first[i] {
+			flows.add(flow[last*classes:(last+1)*classes], s.Class)
+		}
+	}
+	return packets, flows
+}
+
+// calibrate fits the temperatures to validation data.
+func (r *run) calibrate(validation []*classify.Sample) {
+	packets, flows := r.predict(validation)
+	r.state.Settings.PacketTemperature = packets.temperature()
+	r.state.Settings.FlowTemperature = flows.temperature()
+}
+
+// noveltyQuantile is the share of known validation flows that shall not be called novel.
+const noveltyQuantile = 0.98
+
+// judgeNovelty fits the distance to the training flows and its threshold to validation flows.
+func (r *run) judgeNovelty(training, validation []*classify.Sample) error {
+	if err := r.refitNovelty(training); err != nil {
+		return err
+	}
+	n := &r.state.Settings.Novelty
+	states := r.states(validation)
+	distances := make([]float64, len(states))
+	buf := make([]float32, r.o.Arch.StateSize())
+	for i, s := range states {
+		distances[i] = n.Score(s, buf)
+	}
+	n.SetThreshold(distances, noveltyQuantile)
+	return nil
+}
+
+// refitNovelty fits the distance anew and keeps the threshold.
+func (r *run) refitNovelty(samples []*classify.Sample) error {
+	groups := make([]int32, len(samples))
+	for i, s := range samples {
+		groups[i] = s.Group
+	}
+	n, err := classify.FitNovelty(r.states(samples), groups)
+	if err != nil {
+		return err
+	}
+	old := r.state.Settings.Novelty
+	n.Threshold, n.Quantile = old.Threshold, old.Quantile
+	r.state.Settings.Novelty = n
+	return nil
+}
+
+// states returns where each flow lies after its last packet, by the same steps as in service.
+func (r *run) states(samples []*classify.Sample) [][]float32 {
+	states := make([][]float32, len(samples))
+	r.replicas.Each(len(samples), 64, func(n *classify.Network, lo, hi int) {
+		t := n.NewTrack()
+		for i := lo; i < hi; i++ {
+			t.Reset()
+			for k := range samples[i].Inputs {
+				n.Step(t, &samples[i].Inputs[k])
+			}
+			states[i] = append([]float32(nil), n.State(t)...)
+		}
+	})
+	return states
+}

@@ -1,0 +1,123 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/weirnet/weir/classify"
+	"github.com/weirnet/weir/nn"
+	"github.com/weirnet/weir/nn/safetensors"
+)
+
+// Stages of a run.
+const (
+	fitting   = 0
+	refitting = 1
+)
+
+// state is what a run needs beside its tensors to go on.
+type state struct {
+	Fingerprint string            `json:"fingerprint"`
+	Stage       int               `json:"stage"`
+	Epoch       int               `json:"epoch"` // whole epochs of this stage
+	Best        int               `json:"best"`
+	BestLoss    float64           `json:"best_loss"`
+	History     []Epoch           `json:"history"`
+	Settings    classify.Settings `json:"settings"`
+}
+
+const maxCheckpoint = 4 << 30 // bytes
+
+// bestPrefix marks the weights of the best epoch in a checkpoint.
+const bestPrefix = "best."
+
+// save writes the checkpoint: weights, optimiser, best weights, history. One rename.
+func (r *run) save() error {
+	if r.o.Checkpoint == "" {
+		return nil
+	}
+	tensors := map[string]safetensors.Tensor{}
+	nn.Export(r.params, tensors)
+	r.adam.Export(tensors)
+	for i, p := range r.params {
+		if r.best != nil {
+			tensors[bestPrefix+p.Name] = safetensors.Tensor{Shape: p.Shape, Data: r.best[i]}
+		}
+	}
+	r.state.Fingerprint = r.o.Fingerprint
+	meta, err := json.Marshal(r.state)
+	if err != nil {
+		return fmt.Errorf("train: checkpoint: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(r.o.Checkpoint), 0o755); err != nil {
+		return fmt.Errorf("train: checkpoint: %w", err)
+	}
+	tmp := r.o.Checkpoint + ".new"
+	f, err := os.Create(tmp)
+	if err != nil {
+		return fmt.Errorf("train: checkpoint: %w", err)
+	}
+	err = safetensors.Write(f, &safetensors.File{Metadata: map[string]string{"state": string(meta)}, Tensors: tensors})
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(tmp, r.o.Checkpoint)
+	}
+	if err != nil {
+		os.Remove(tmp)
+		return fmt.Errorf("train: checkpoint: %w", err)
+	}
+	return nil
+}
+
+// resume takes over the checkpoint, if there is one of the same data and settings. A checkpoint
+// that cannot be read, or of another run, is left alone until the first save replaces it.
+func (r *run) resume() error {
+	if r.o.Checkpoint == "" {
+		return nil
+	}
+	f, err := os.Open(r.o.Checkpoint)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("train: checkpoint: %w", err)
+	}
+	defer f.Close()
+	file, err := safetensors.Read(f, maxCheckpoint)
+	if err != nil {
+		return fmt.Errorf("train: checkpoint %s: %w: remove it to start anew", r.o.Checkpoint, err)
+	}
+	var s state
+	if err := json.Unmarshal([]byte(file.Metadata["state"]), &s); err != nil {
+		return fmt.Errorf("train: checkpoint %s: %w: remove it to start anew", r.o.Checkpoint, err)
+	}
+	if s.Fingerprint != r.o.Fingerprint {
+		return nil
+	}
+	if err := errors.Join(nn.Load(r.params, file.Tensors), r.adam.Import(file.Tensors)); err != nil {
+		return fmt.Errorf("train: checkpoint %s: %w: remove it to start anew", r.o.Checkpoint, err)
+	}
+	if s.Best > 0 {
+		r.best = make([][]float32, len(r.params))
+		for i, p := range r.params {
+			t, ok := file.Tensors[bestPrefix+p.Name]
+			if !ok || len(t.Data) != p.Size() {
+				return fmt.Errorf("train: checkpoint %s: no %s%s: remove it to start anew", r.o.Checkpoint, bestPrefix, p.Name)
+			}
+			r.best[i] = t.Data
+		}
+	}
+	r.state = s
+	r.resumed = len(s.History)
+	return nil
+}
+
+func (r *run) removeCheckpoint() {
+	if r.o.Checkpoint != "" {
+		os.Remove(r.o.Checkpoint)
+	}
+}
