@@ -49,7 +49,7 @@ func checkRead(t *testing.T, data []byte, cut uint16) {
 		t.Errorf("through a small window: %d packets, then at byte %d %v\nwhole: %d packets, then at byte %d %v",
 			len(moved), movedOffset, movedEnd, len(whole), wholeOffset, wholeEnd)
 	}
-	if limit := max(32, 4*len(data)); buffer > limit {
+	if limit := max(32, 8*len(data)); buffer > limit {
 		t.Errorf("%d bytes took a buffer of %d, want at most %d", len(data), buffer, limit)
 	}
 	part, _, _, _ := readBytes(data[:min(int(cut), len(data))], 0, 0)

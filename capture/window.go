@@ -26,7 +26,7 @@ func (w *window) offset() int64 { return w.base + int64(w.r) }
 // fill reads on until n bytes are unread, and reports whether they are. Bytes that were unread
 // before are kept; slices of the window are not valid afterwards.
 //
-// n may come from a damaged length field: the buffer grows to at most four times what has
+// n may come from a damaged length field: the buffer grows to at most eight times what has
 // really arrived.
 func (w *window) fill(n int) bool {
 	if w.r > 0 && w.source != nil {
@@ -55,10 +55,11 @@ func (w *window) fill(n int) bool {
 	return true
 }
 
-// grow makes room in a full buffer, on the way to n bytes.
+// grow makes room in a full buffer, on the way to n bytes. The last step is a large one, lest a
+// packet of 128 MiB leave as much again behind in smaller buffers.
 func (w *window) grow(n int) {
 	size := 2 * len(w.buf)
-	if n <= 4*len(w.buf) {
+	if n <= 8*len(w.buf) {
 		size = n
 	}
 	buf := make([]byte, size)
