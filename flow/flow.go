@@ -1,6 +1,14 @@
-// Package flow keeps the table of flows: packets of one 5-tuple that follow each other within
-// a lifetime.
+// Package flow keeps paper A's table of flows: packets of one 5-tuple that follow each other within
+// a lifetime. It counts, keeps the first payloads of flows that have no final label, and says when
+// and why a flow ended. It names no application: labels are written by whoever classifies.
+//
+//	table := flow.New(flow.Config{OnEnd: func(f *flow.Flow) { fmt.Println(f.Key, f.Reason) }})
+//	f, dir, payload := table.Update(&headers, &packet, ordinal)
+//	table.Sweep(packet.Nanos)
+//	table.Flush(flow.ForcedEnd)
 package flow
+
+import "github.com/weirnet/weir/packet"
 
 // Direction is which end of a flow sent a packet. It indexes a flow's counts.
 type Direction uint8
@@ -18,7 +26,7 @@ const (
 	Alive           EndReason = iota // the flow has not ended
 	IdleTimeout                      // no packet for the lifetime
 	ActiveTimeout                    // the flow went on for longer than Config.Active
-	EndOfFlow                        // FIN from both ends or RST was seen
+	EndOfFlow                        // TCP closed it, see Flow.Closed
 	ForcedEnd                        // the meter shut down or the input ended
 	LackOfResources                  // the table was full
 	NumEndReasons   = iota
@@ -47,18 +55,34 @@ type Flow struct {
 	Packets      [2]uint64 // by Direction, as all counts
 	Bytes        [2]uint64 // frames' bytes on the wire, link header included
 	IPBytes      [2]uint64 // IP packets' bytes on the wire
-	PayloadBytes [2]uint64 // application payloads' bytes on the wire
+	PayloadBytes [2]uint64 // application payloads' bytes on the wire, those of later fragments included
 	Flags        [2]uint8  // TCP flags of all packets, or-ed
 	FirstPacket  uint64    // ordinal of the first packet in the stream
 	Reason       EndReason // Alive until OnEnd
 	Label        Label
 	Opening      *Opening // the first payloads; nil before the first and after Release
+	OpeningShort bool     // Config.PayloadMemory ran out before the opening was complete
 
-	slot uint32
+	released bool  // no payload joins the opening any more
+	reversed bool  // the table knows the flow by the reverse of Key
+	queue    uint8 // which of the table's queues the flow stands in
+	slot     uint32
+	place    int // in its queue
 }
 
 // PacketCount returns the packets of both directions: paper A's packet-in count.
 func (f *Flow) PacketCount() uint64 { return f.Packets[0] + f.Packets[1] }
+
+// Closed reports whether TCP has ended the flow: RST, or FIN from every end that was seen.
+func (f *Flow) Closed() bool {
+	if (f.Flags[Originator]|f.Flags[Responder])&packet.RST != 0 {
+		return true
+	}
+	if f.Packets[Responder] == 0 {
+		return f.Flags[Originator]&packet.FIN != 0
+	}
+	return f.Flags[Originator]&f.Flags[Responder]&packet.FIN != 0
+}
 
 // NoClass is the Class of a flow without a label.
 const NoClass = -1

@@ -1,6 +1,9 @@
 package flow
 
 import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 
 	"github.com/weirnet/weir/packet"
@@ -29,7 +32,42 @@ type Key struct {
 
 // KeyOf returns the key of a packet with a valid IP header, in the packet's direction.
 func KeyOf(h *packet.Headers) Key {
-	return Key{Src: h.Src, Dst: h.Dst, SrcPort: h.SrcPort, DstPort: h.DstPort, Version: h.Version, Proto: h.Proto, Kind: Ports}
+	k := Key{Src: h.Src, Dst: h.Dst, Version: h.Version, Proto: h.Proto}
+	switch {
+	case h.Has&packet.LaterFragment != 0:
+		k.Kind, k.FragID = Fragments, h.FragID
+	case h.Has&packet.HasPorts != 0:
+		k.Kind, k.SrcPort, k.DstPort = Ports, h.SrcPort, h.DstPort
+	case h.Has&packet.HasICMP != 0:
+		k.Kind, k.SrcPort, k.DstPort = OneWay, uint16(h.ICMPType), uint16(h.ICMPCode)
+		if counterpart, ok := counterpartOf(h.Proto, h.ICMPType); ok {
+			k.Kind, k.DstPort = Query, uint16(counterpart)
+		}
+	}
+	return k
+}
+
+// counterpartOf returns the ICMP type that answers, or is answered by, another. The pairs are those
+// of Community ID v1, which has them from Zeek.
+func counterpartOf(proto, icmpType uint8) (uint8, bool) {
+	if proto == packet.ICMP {
+		switch icmpType {
+		case 0, 8: // echo reply and echo
+			return 8 - icmpType, true
+		case 9, 13, 15, 17: // router advertisement, timestamp, information, address mask
+			return icmpType + 1, true
+		case 10, 14, 16, 18:
+			return icmpType - 1, true
+		}
+		return 0, false
+	}
+	switch icmpType {
+	case 128, 130, 133, 135, 139, 144: // echo, listener, router, neighbour, node information, home agent
+		return icmpType + 1, true
+	case 129, 131, 134, 136, 140, 145:
+		return icmpType - 1, true
+	}
+	return 0, false
 }
 
 // Source returns the address and port of the source; the port is 0 where Kind has none.
@@ -40,20 +78,57 @@ func (k Key) Destination() netip.AddrPort {
 	return netip.AddrPortFrom(k.Dst.Netip(k.Version), k.DstPort)
 }
 
-// Reverse returns the key of the packets that go the other way.
-func (k Key) Reverse() Key {
+// Canonical returns the one key that both directions of a flow share, and whether k is the reverse
+// of it: the end with the lower address, then port, is the source. Keys of kinds that have no
+// reverse (OneWay, Fragments) are canonical as they are.
+func (k Key) Canonical() (canonical Key, reversed bool) {
+	if k.Kind == OneWay || k.Kind == Fragments {
+		return k, false
+	}
+	order := bytes.Compare(k.Src[:], k.Dst[:])
+	if order < 0 || order == 0 && k.SrcPort <= k.DstPort {
+		return k, false
+	}
 	k.Src, k.Dst = k.Dst, k.Src
 	k.SrcPort, k.DstPort = k.DstPort, k.SrcPort
-	return k
+	return k, true
 }
 
-// Canonical returns the one key that both directions share and whether k is the reverse of it.
-func (k Key) Canonical() (Key, bool) { return k, false }
+// id returns the identifier of the flow with the key that the table knows it by and that starts at
+// a time. Salt tells flows apart that share both. The hash is FNV-1a, finished so that all bits
+// depend on all others; it is unkeyed because it must be the same in every run, so it is no index.
+func (k Key) id(start int64, salt uint64) uint64 {
+	var b [2*16 + 2*2 + 4 + 3 + 8 + 8]byte
+	copy(b[0:], k.Src[:])
+	copy(b[16:], k.Dst[:])
+	binary.BigEndian.PutUint16(b[32:], k.SrcPort)
+	binary.BigEndian.PutUint16(b[34:], k.DstPort)
+	binary.BigEndian.PutUint32(b[36:], k.FragID)
+	b[40], b[41], b[42] = k.Version, k.Proto, uint8(k.Kind)
+	binary.BigEndian.PutUint64(b[43:], uint64(start))
+	binary.BigEndian.PutUint64(b[51:], salt)
+	h := uint64(0xcbf29ce484222325)
+	for _, c := range b {
+		h = (h ^ uint64(c)) * 0x100000001b3
+	}
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
 
-// CommunityID returns the Community ID, version 1 with seed 0, of a flow:
-// https://github.com/corelight/community-id-spec.
-func CommunityID(k Key) string { return "" }
+var shardSeed = maphash.MakeSeed()
 
 // ShardHash returns a number that all packets between two addresses share, whatever their
-// direction: the worker of a packet follows from it.
-func ShardHash(h *packet.Headers) uint64 { return 0 }
+// direction and whether they are fragments or not: the worker of a packet follows from it. It is
+// keyed anew in every process, so that nobody outside can load one worker alone.
+func ShardHash(h *packet.Headers) uint64 {
+	var pair [32]byte
+	if bytes.Compare(h.Src[:], h.Dst[:]) <= 0 {
+		copy(pair[:16], h.Src[:])
+		copy(pair[16:], h.Dst[:])
+	} else {
+		copy(pair[:16], h.Dst[:])
+		copy(pair[16:], h.Src[:])
+	}
+	return maphash.Bytes(shardSeed, pair[:])
+}
