@@ -1,15 +1,17 @@
-package nn
+package nn_test
 
 import (
 	"fmt"
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/weirnet/weir/nn"
 )
 
 // probe is a scalar function of some inputs and parameters, with its gradient.
 type probe struct {
-	params []*Param
+	params []*nn.Param
 	inputs []float32 // a gradient is wanted; nil when there are none
 
 	// loss runs forward; grad runs backward after it and returns the gradient of inputs.
@@ -24,7 +26,7 @@ type probe struct {
 // noise is the absolute error that rounding may bring: about 1e-7/h of the outputs' norm.
 func checkGradients(t *testing.T, p probe, noise float64) {
 	t.Helper()
-	ZeroGrad(p.params)
+	nn.ZeroGrad(p.params)
 	p.loss()
 	dx := append([]float32(nil), p.grad()...)
 	tensors := map[string][2][]float32{}
@@ -36,7 +38,7 @@ func checkGradients(t *testing.T, p probe, noise float64) {
 	if p.inputs != nil {
 		tensors["input"] = [2][]float32{p.inputs, dx}
 	}
-	r := NewRand(99)
+	r := nn.NewRand(99)
 	for name, tensor := range tensors {
 		value, grad := tensor[0], tensor[1]
 		if len(value) != len(grad) {
@@ -89,7 +91,7 @@ func checkGradients(t *testing.T, p probe, noise float64) {
 
 // weigh makes a scalar of y: Σ w·y with fixed random w, summed in float64. Returns w as gradient.
 func weigh(y []float32) (float64, []float32) {
-	r := NewRand(5)
+	r := nn.NewRand(5)
 	w := make([]float32, len(y))
 	sum := 0.0
 	for i := range y {
@@ -101,13 +103,13 @@ func weigh(y []float32) (float64, []float32) {
 
 func normals(seed uint64, n int) []float32 {
 	x := make([]float32, n)
-	Normal(1)(NewRand(seed), x)
+	nn.Normal(1)(nn.NewRand(seed), x)
 	return x
 }
 
 // layerProbe is the weighed output of a layer for normal inputs.
-func layerProbe(l Layer, values int) probe {
-	Init(l.Params(), 3)
+func layerProbe(l nn.Layer, values int) probe {
+	nn.Init(l.Params(), 3)
 	// Scales of 1 and shifts of 0 could hide something. Shifts of ±8 besides keep what a ReLU sees
 	// away from its corner, where there is no slope to compare with.
 	for _, q := range l.Params() {
@@ -125,7 +127,7 @@ func layerProbe(l Layer, values int) probe {
 	var w []float32
 	p := probe{params: l.Params(), inputs: x}
 	p.loss = func() (loss float64) {
-		loss, w = weigh(l.Forward(Pass{Train: true, Seed: 7}, x))
+		loss, w = weigh(l.Forward(nn.Pass{Train: true, Seed: 7}, x))
 		return loss
 	}
 	p.grad = func() []float32 { return l.Backward(w) }
@@ -133,35 +135,35 @@ func layerProbe(l Layer, values int) probe {
 }
 
 func TestLayerGradients(t *testing.T) {
-	relu := Sequential{NewDense("d", 5, 40), &ReLU{}, NewDense("e", 40, 3)}
-	noBias := NewDense("d", 7, 3)
+	relu := nn.Sequential{nn.NewDense("d", 5, 40), &nn.ReLU{}, nn.NewDense("e", 40, 3)}
+	noBias := nn.NewDense("d", 7, 3)
 	noBias.Bias = nil
-	image := Image{6, 5, 3}
+	image := nn.Image{6, 5, 3}
 	tests := []struct {
 		name   string
-		layer  Layer
+		layer  nn.Layer
 		values int
 		noise  float64
 	}{
-		{"dense", NewDense("d", 7, 3), 4 * 7, 1e-3},
+		{"dense", nn.NewDense("d", 7, 3), 4 * 7, 1e-3},
 		{"dense without bias", noBias, 4 * 7, 1e-3},
 		{"relu", relu, 4 * 5, 1e-3},
-		{"conv 1x1", NewConv2D("c", image, 4, 1, 1, 0), 2 * 90, 1e-3},
-		{"conv 1x1 bias", NewConv2D("c", image, 4, 1, 1, 0).AddBias("c"), 2 * 90, 1e-3},
-		{"conv 1x1 stride 2", NewConv2D("c", image, 4, 1, 2, 0), 2 * 90, 1e-3},
-		{"conv 3x3", NewConv2D("c", image, 4, 3, 1, 1), 2 * 90, 1e-3},
-		{"conv 3x3 stride 2 bias", NewConv2D("c", image, 4, 3, 2, 1).AddBias("c"), 2 * 90, 1e-3},
-		{"conv 3x3 no padding", NewConv2D("c", image, 4, 3, 1, 0), 2 * 90, 1e-3},
-		{"conv 5x5 padding 3 stride 3", NewConv2D("c", image, 4, 5, 3, 3), 2 * 90, 1e-3},
-		{"conv 1-D", NewConv1D("c", 11, 3, 4, 3, 2).AddBias("c"), 3 * 33, 1e-3},
-		{"conv 1-D stride over width", NewConv1D("c", 11, 3, 4, 2, 3), 3 * 33, 1e-3},
-		{"conv 1-D width 1", NewConv1D("c", 11, 3, 4, 1, 1), 3 * 33, 1e-3},
-		{"batch norm", NewBatchNorm("b", 4), 70 * 4, 1e-3},
-		{"batch norm, then ReLU", NewBatchNormReLU("b", 4), 70 * 4, 1e-3},
-		{"pool", NewGlobalAvgPool(Image{3, 4, 5}), 2 * 60, 1e-3},
-		{"dropout", NewDropout("p", 0.4), 101, 1e-3},
-		{"bottleneck", NewBottleneck("b", Image{4, 4, 8}, 8, 8, 1), 5 * 128, 5e-2},
-		{"bottleneck with projection", NewBottleneck("b", Image{5, 4, 4}, 8, 6, 2), 6 * 80, 5e-2},
+		{"conv 1x1", nn.NewConv2D("c", image, 4, 1, 1, 0), 2 * 90, 1e-3},
+		{"conv 1x1 bias", nn.NewConv2D("c", image, 4, 1, 1, 0).AddBias("c"), 2 * 90, 1e-3},
+		{"conv 1x1 stride 2", nn.NewConv2D("c", image, 4, 1, 2, 0), 2 * 90, 1e-3},
+		{"conv 3x3", nn.NewConv2D("c", image, 4, 3, 1, 1), 2 * 90, 1e-3},
+		{"conv 3x3 stride 2 bias", nn.NewConv2D("c", image, 4, 3, 2, 1).AddBias("c"), 2 * 90, 1e-3},
+		{"conv 3x3 no padding", nn.NewConv2D("c", image, 4, 3, 1, 0), 2 * 90, 1e-3},
+		{"conv 5x5 padding 3 stride 3", nn.NewConv2D("c", image, 4, 5, 3, 3), 2 * 90, 1e-3},
+		{"conv 1-D", nn.NewConv1D("c", 11, 3, 4, 3, 2).AddBias("c"), 3 * 33, 1e-3},
+		{"conv 1-D stride over width", nn.NewConv1D("c", 11, 3, 4, 2, 3), 3 * 33, 1e-3},
+		{"conv 1-D width 1", nn.NewConv1D("c", 11, 3, 4, 1, 1), 3 * 33, 1e-3},
+		{"batch norm", nn.NewBatchNorm("b", 4), 70 * 4, 1e-3},
+		{"batch norm, then ReLU", nn.NewBatchNormReLU("b", 4), 70 * 4, 1e-3},
+		{"pool", nn.NewGlobalAvgPool(nn.Image{3, 4, 5}), 2 * 60, 1e-3},
+		{"dropout", nn.NewDropout("p", 0.4), 101, 1e-3},
+		{"bottleneck", nn.NewBottleneck("b", nn.Image{4, 4, 8}, 8, 8, 1), 5 * 128, 5e-2},
+		{"bottleneck with projection", nn.NewBottleneck("b", nn.Image{5, 4, 4}, 8, 6, 2), 6 * 80, 5e-2},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { checkGradients(t, layerProbe(test.layer, test.values), test.noise) })
@@ -169,8 +171,8 @@ func TestLayerGradients(t *testing.T) {
 }
 
 func TestEmbeddingGradient(t *testing.T) {
-	e := NewEmbedding("e", 7, 3)
-	Init(e.Params(), 3)
+	e := nn.NewEmbedding("e", 7, 3)
+	nn.Init(e.Params(), 3)
 	var w []float32
 	checkGradients(t, probe{
 		params: e.Params(),
@@ -197,8 +199,8 @@ func TestLSTMGradients(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(fmt.Sprintf("%d layers of lengths %v", test.layers, test.lengths), func(t *testing.T) {
-			l := NewLSTM("l", 4, 5, test.layers, test.dropout)
-			Init(l.Params(), 3)
+			l := nn.NewLSTM("l", 4, 5, test.layers, test.dropout)
+			nn.Init(l.Params(), 3)
 			total := 0
 			for _, n := range test.lengths {
 				total += n
@@ -208,7 +210,7 @@ func TestLSTMGradients(t *testing.T) {
 			checkGradients(t, probe{
 				params: l.Params(), inputs: x,
 				loss: func() (loss float64) {
-					loss, w = weigh(l.Forward(Pass{Train: true}, x, test.lengths))
+					loss, w = weigh(l.Forward(nn.Pass{Train: true}, x, test.lengths))
 					return loss
 				},
 				grad: func() []float32 { return l.Backward(w) },
@@ -219,7 +221,7 @@ func TestLSTMGradients(t *testing.T) {
 
 func TestLastStepAndConcatGradients(t *testing.T) {
 	lengths := []int{2, 0, 3, 1}
-	last, join := LastStep{Width: 3}, Concat{Widths: []int{3, 2}}
+	last, join := nn.LastStep{Width: 3}, nn.Concat{Widths: []int{3, 2}}
 	x, other := normals(1, 6*3), normals(2, 4*2)
 	var w []float32
 	checkGradients(t, probe{
@@ -246,13 +248,13 @@ func TestLossGradients(t *testing.T) {
 	classes := []float32{1, 2, 0.5, 3}
 	losses := map[string]func(y []float32) float64{
 		"cross-entropy": func(y []float32) float64 {
-			return (&CrossEntropy{Classes: 4}).Loss(y, labels, nil, 0.25)
+			return (&nn.CrossEntropy{Classes: 4}).Loss(y, labels, nil, 0.25)
 		},
 		"cross-entropy with everything": func(y []float32) float64 {
-			return (&CrossEntropy{Classes: 4, Weights: classes, Smoothing: 0.1}).Loss(y, labels, some, 0.3)
+			return (&nn.CrossEntropy{Classes: 4, Weights: classes, Smoothing: 0.1}).Loss(y, labels, some, 0.3)
 		},
-		"mse":          func(y []float32) float64 { return MSE(y, normals(8, 20), 4, nil, 0.05) },
-		"mse weighted": func(y []float32) float64 { return MSE(y, normals(8, 20), 4, some, 0.05) },
+		"mse":          func(y []float32) float64 { return nn.MSE(y, normals(8, 20), 4, nil, 0.05) },
+		"mse weighted": func(y []float32) float64 { return nn.MSE(y, normals(8, 20), 4, some, 0.05) },
 	}
 	for name, loss := range losses {
 		t.Run(name, func(t *testing.T) {
