@@ -1,0 +1,362 @@
+package flow
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weirnet/weir/capture"
+	"github.com/weirnet/weir/packet"
+)
+
+// step is something that happens to a table: a packet, or a sweep.
+type step struct {
+	sweep bool
+	nanos int64
+	h     packet.Headers
+	n     int // payload bytes
+}
+
+// record is what is compared of a flow that ended.
+type record struct {
+	Flow     Flow // without what only the table needs, and without Opening
+	Payloads []Payload
+}
+
+func recordOf(f *Flow) record {
+	r := record{Flow: *f}
+	r.Flow.Opening, r.Flow.released, r.Flow.reversed = nil, false, false
+	r.Flow.queue, r.Flow.slot, r.Flow.place = 0, 0, 0
+	if f.Opening != nil {
+		for _, p := range f.Opening.Payloads {
+			p.Data = slices.Clone(p.Data)
+			r.Payloads = append(r.Payloads, p)
+		}
+	}
+	return r
+}
+
+func (r record) equal(other record) bool {
+	return r.Flow == other.Flow && slices.EqualFunc(r.Payloads, other.Payloads, func(a, b Payload) bool {
+		return a.Nanos == b.Nanos && a.Dir == b.Dir && a.Len == b.Len && string(a.Data) == string(b.Data)
+	})
+}
+
+// twin is the table as one would write it on paper: a list of flows, looked through from its
+// beginning for every packet. It has no limits.
+type twin struct {
+	cfg    Config
+	flows  []*record
+	firsts []step // first fragments, latest last
+	ended  []record
+}
+
+func (w *twin) end(done func(*record) (EndReason, bool)) {
+	var alive []*record
+	for _, r := range w.flows {
+		reason, over := done(r)
+		if !over {
+			alive = append(alive, r)
+			continue
+		}
+		if w.closed(&r.Flow) {
+			reason = EndOfFlow
+		}
+		r.Flow.Reason = reason
+		w.ended = append(w.ended, *r)
+	}
+	w.flows = alive
+}
+
+func (w *twin) closed(f *Flow) bool {
+	var fins, rsts, seen int
+	for dir := range 2 {
+		if f.Packets[dir] > 0 {
+			seen++
+		}
+		if f.Flags[dir]&packet.FIN != 0 {
+			fins++
+		}
+		if f.Flags[dir]&packet.RST != 0 {
+			rsts++
+		}
+	}
+	return rsts > 0 || fins == seen
+}
+
+func (w *twin) timedOut(r *record, now int64) (EndReason, bool) {
+	idle, active := r.Flow.Last+int64(w.cfg.Lifetime), r.Flow.Start+int64(w.cfg.Active)
+	if w.cfg.Active > 0 && active < idle {
+		return ActiveTimeout, now >= active
+	}
+	return IdleTimeout, now >= idle
+}
+
+func (w *twin) do(s step, ordinal uint64) {
+	if s.sweep {
+		w.end(func(r *record) (EndReason, bool) { return w.timedOut(r, s.nanos) }) // w.flows is in order of first packets
+		return
+	}
+	if s.h.Version == 0 {
+		return
+	}
+	key := KeyOf(&s.h)
+	if s.h.Has&packet.LaterFragment != 0 {
+		for _, first := range slices.Backward(w.firsts) {
+			same := first.h.Src == s.h.Src && first.h.Dst == s.h.Dst && first.h.FragID == s.h.FragID && first.h.Version == s.h.Version
+			if same && (s.h.Version == 6 || first.h.Proto == s.h.Proto) {
+				if gap := first.nanos - s.nanos; gap < int64(30*time.Second) && gap > -int64(30*time.Second) {
+					key = KeyOf(&first.h)
+				}
+				break
+			}
+		}
+	} else if s.h.Has&packet.Fragment != 0 {
+		w.firsts = append(w.firsts, s)
+	}
+	back := Key{Src: key.Dst, Dst: key.Src, SrcPort: key.DstPort, DstPort: key.SrcPort, Version: key.Version, Proto: key.Proto, Kind: key.Kind}
+	turns := !w.cfg.Directional && key.Kind != OneWay && key.Kind != Fragments
+	var salt uint64
+	w.end(func(r *record) (EndReason, bool) {
+		if r.Flow.Key != key && !(turns && r.Flow.Key == back) {
+			return Alive, false
+		}
+		reason, over := w.timedOut(r, s.nanos)
+		if !over && w.closed(&r.Flow) && s.h.TCPFlags&0x17 == packet.SYN {
+			reason, over = EndOfFlow, true
+		}
+		if over && r.Flow.Start == s.nanos {
+			salt = r.Flow.ID
+		}
+		return reason, over
+	})
+	var r *record
+	dir := Originator
+	for _, candidate := range w.flows {
+		if candidate.Flow.Key == key {
+			r = candidate
+		} else if turns && candidate.Flow.Key == back {
+			r, dir = candidate, Responder
+		}
+	}
+	if r == nil {
+		hashed := key
+		if turns {
+			hashed, _ = key.Canonical()
+		}
+		r = &record{Flow: Flow{ID: hashed.id(s.nanos, salt), Key: key, Start: s.nanos, Last: s.nanos, FirstPacket: ordinal, Label: Label{Class: NoClass}}}
+		w.flows = append(w.flows, r)
+	}
+	f := &r.Flow
+	f.Last = max(f.Last, s.nanos)
+	f.Packets[dir]++
+	f.Bytes[dir] += uint64(14 + s.h.IPLen)
+	f.IPBytes[dir] += uint64(s.h.IPLen)
+	f.PayloadBytes[dir] += uint64(s.h.PayloadWireLen)
+	f.Flags[dir] |= s.h.TCPFlags
+	if (s.h.Proto == packet.TCP || s.h.Proto == packet.UDP) && s.h.Has&packet.HasPayload != 0 && s.n > 0 && len(r.Payloads) < w.cfg.OpeningPackets {
+		r.Payloads = append(r.Payloads, Payload{Nanos: s.nanos, Dir: dir, Len: s.n, Data: dataOf(s)[:min(s.n, w.cfg.OpeningBytes)]})
+	}
+}
+
+// dataOf returns the frame of a packet: its payload alone, filled with what tells packets apart.
+func dataOf(s step) []byte {
+	data := make([]byte, s.n)
+	for i := range data {
+		data[i] = byte(s.nanos>>8) ^ byte(s.n)
+	}
+	return data
+}
+
+func doTable(t *Table, s step, ordinal uint64) {
+	if s.sweep {
+		t.Sweep(s.nanos)
+		return
+	}
+	t.Update(&s.h, &capture.Packet{Nanos: s.nanos, Data: dataOf(s), WireLen: 14 + s.h.IPLen}, ordinal)
+}
+
+// randomSteps makes traffic among few hosts, ports and identifications, so that all that can happen
+// to a flow happens often. Time mostly goes on, sometimes far, sometimes back.
+func randomSteps(rng *rand.Rand, n int) []step {
+	steps := make([]step, 0, n)
+	now := int64(1_700_000_000) * second
+	for range n {
+		switch rng.IntN(40) {
+		case 0:
+			now += rng.Int64N(4000 * second)
+		case 1:
+			now -= rng.Int64N(100 * second)
+		case 2: // no time passes
+		default:
+			now += rng.Int64N(second)
+		}
+		if rng.IntN(10) == 0 {
+			steps = append(steps, step{sweep: true, nanos: now})
+			continue
+		}
+		var h packet.Headers
+		h.Version = 4 + 2*uint8(rng.IntN(2))
+		h.Src[0], h.Dst[0] = byte(rng.IntN(3)), byte(rng.IntN(3))
+		h.FragID = uint32(rng.IntN(3))
+		payloadLen := rng.IntN(20)
+		h.PayloadWireLen, h.PayloadLen = payloadLen, payloadLen
+		h.IPLen = 40 + payloadLen
+		switch kind := rng.IntN(20); {
+		case kind < 9:
+			h.Proto, h.Has = packet.TCP, packet.HasPorts|packet.HasFlags|packet.HasPayload
+			h.TCPFlags = []uint8{packet.SYN, packet.SYN | packet.ACK, packet.ACK, packet.ACK, packet.FIN | packet.ACK, packet.RST}[rng.IntN(6)]
+		case kind < 13:
+			h.Proto, h.Has = packet.UDP, packet.HasPorts|packet.HasPayload
+		case kind < 15:
+			h.Proto, h.Has = packet.ICMP, packet.HasICMP|packet.HasPayload
+			h.ICMPType = []uint8{0, 8, 3, 11}[rng.IntN(4)]
+			h.ICMPCode = uint8(rng.IntN(2))
+		case kind < 17:
+			h.Proto, h.Has = packet.UDP, packet.HasPorts|packet.HasPayload|packet.Fragment
+		case kind < 19:
+			h.Proto, h.Has = packet.UDP, packet.Fragment|packet.LaterFragment
+		default:
+			h.Proto = 47
+			if rng.IntN(3) == 0 {
+				h = packet.Headers{}
+			}
+		}
+		if h.Has&packet.HasPorts != 0 {
+			h.SrcPort, h.DstPort = uint16(rng.IntN(2)), uint16(rng.IntN(2))
+		}
+		if h.Has&packet.Fragment == 0 {
+			h.FragID = 0
+		}
+		steps = append(steps, step{nanos: now, h: h, n: h.PayloadLen})
+	}
+	return steps
+}
+
+// configs are settings without limits that come into play.
+var configs = []Config{
+	{Lifetime: 3600 * time.Second, OpeningPackets: 10, OpeningBytes: 784},
+	{Lifetime: 10 * time.Second, OpeningPackets: 3, OpeningBytes: 8},
+	{Lifetime: 100 * time.Second, Active: 60 * time.Second, OpeningPackets: 1, OpeningBytes: 1},
+	{Lifetime: 60 * time.Second, Active: 60 * time.Second, OpeningPackets: 10, OpeningBytes: 784},
+	{Lifetime: 3600 * time.Second, Directional: true, OpeningPackets: 10, OpeningBytes: 784},
+}
+
+func compareWithTwin(t *testing.T, cfg Config, steps []step) {
+	t.Helper()
+	w := &twin{cfg: cfg}
+	var ended []record
+	cfg.OnEnd = func(f *Flow) { ended = append(ended, recordOf(f)) }
+	table := New(cfg)
+	for i, s := range steps {
+		doTable(table, s, uint64(i))
+		w.do(s, uint64(i))
+		if len(ended) != len(w.ended) || table.Stats().Alive != len(w.flows) {
+			t.Fatalf("step %d, %+v: %d flows ended and %d alive, twin %d and %d", i, s, len(ended), table.Stats().Alive, len(w.ended), len(w.flows))
+		}
+	}
+	table.Flush(ForcedEnd)
+	w.end(func(*record) (EndReason, bool) { return ForcedEnd, true })
+	for i := range max(len(ended), len(w.ended)) {
+		if i >= len(ended) || i >= len(w.ended) || !ended[i].equal(w.ended[i]) {
+			t.Fatalf("flow %d of %d:\n got %+v\nwant %+v", i, len(w.ended), ended[i], w.ended[i])
+		}
+	}
+	if got := table.Stats(); got.PayloadMemory != 0 || got.Alive != 0 || got.OpeningsShort != 0 || got.Evicted != 0 {
+		t.Errorf("at the end %+v: want no flow, no memory, no limit reached", got)
+	}
+}
+
+func TestTableAgreesWithTwin(t *testing.T) {
+	for seed := range uint64(40) {
+		for _, cfg := range configs {
+			compareWithTwin(t, cfg, randomSteps(rand.New(rand.NewPCG(seed, 1)), 600))
+		}
+	}
+}
+
+func FuzzTable(f *testing.F) {
+	for seed := range uint64(5) {
+		f.Add(seed, uint8(seed), []byte("some steps to leave out and times to change"))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, config uint8, edits []byte) {
+		steps := randomSteps(rand.New(rand.NewPCG(seed, 2)), 200)
+		for ; len(edits) >= 3; edits = edits[3:] {
+			s := &steps[int(edits[0])%len(steps)]
+			s.nanos += int64(int16(binary.BigEndian.Uint16(edits[1:]))) * second / 4
+			s.h.TCPFlags ^= edits[1] & 0x17 * (s.h.TCPFlags & 1)
+		}
+		compareWithTwin(t, configs[int(config)%len(configs)], steps)
+	})
+}
+
+// TestShardsAddUpToOneTable spreads packets over tables as workers do.
+func TestShardsAddUpToOneTable(t *testing.T) {
+	inOrder := func(a, b record) int { return cmp.Compare(a.Flow.FirstPacket, b.Flow.FirstPacket) }
+	for _, cfg := range configs {
+		steps := randomSteps(rand.New(rand.NewPCG(9, 9)), 5000)
+		var want []record
+		for _, shards := range []int{1, 2, 3, 8} {
+			var got []record
+			cfg.OnEnd = func(f *Flow) { got = append(got, recordOf(f)) }
+			tables := make([]*Table, shards)
+			for i := range tables {
+				tables[i] = New(cfg)
+			}
+			for i, s := range steps {
+				if !s.sweep {
+					doTable(tables[ShardHash(&s.h)%uint64(shards)], s, uint64(i))
+					continue
+				}
+				for _, table := range tables {
+					doTable(table, s, uint64(i))
+				}
+			}
+			for _, table := range tables {
+				table.Flush(ForcedEnd)
+			}
+			slices.SortFunc(got, inOrder)
+			if shards == 1 {
+				want = got
+			}
+			if !slices.EqualFunc(got, want, record.equal) {
+				t.Errorf("lifetime %v, active %v: %d tables found %d flows, one table %d, and not the same", cfg.Lifetime, cfg.Active, shards, len(got), len(want))
+			}
+		}
+	}
+}
+
+// TestTableAtItsLimits looks at what must hold however little room there is.
+func TestTableAtItsLimits(t *testing.T) {
+	for seed := range uint64(20) {
+		var ended uint64
+		cfg := Config{Lifetime: 100 * time.Second, MaxFlows: 7, PayloadMemory: 2000, FragmentCache: 2}
+		cfg.OnEnd = func(*Flow) { ended++ }
+		table := New(cfg)
+		for i, s := range randomSteps(rand.New(rand.NewPCG(seed, 3)), 2000) {
+			doTable(table, s, uint64(i))
+			stats := table.Stats()
+			if stats.Alive > 7 || stats.PayloadMemory > 2000 || len(table.queues[cheap])+len(table.queues[dear]) != stats.Alive {
+				t.Fatalf("seed %d, step %d: %+v with %d and %d queued", seed, i, stats, len(table.queues[cheap]), len(table.queues[dear]))
+			}
+			if stats.Flows != ended+uint64(stats.Alive) {
+				t.Fatalf("seed %d, step %d: %d flows started, %d ended, %d alive", seed, i, stats.Flows, ended, stats.Alive)
+			}
+		}
+		table.Flush(ForcedEnd)
+		stats := table.Stats()
+		var sum uint64
+		for _, n := range stats.Ended {
+			sum += n
+		}
+		if sum != stats.Flows || ended != stats.Flows || stats.Alive != 0 || stats.PayloadMemory != 0 {
+			t.Errorf("seed %d: %d flows started, %d ended by reason, %d by call; %+v", seed, stats.Flows, sum, ended, stats)
+		}
+		if stats.Evicted == 0 || stats.OpeningsShort == 0 || stats.FragmentsEvicted == 0 {
+			t.Errorf("seed %d: the traffic came to no limit: %+v", seed, stats)
+		}
+	}
+}
