@@ -107,12 +107,10 @@ func normals(seed uint64, n int) []float32 {
 	return x
 }
 
-// layerProbe is the weighed output of a layer for normal inputs.
-func layerProbe(l nn.Layer, values int) probe {
-	nn.Init(l.Params(), 3)
-	// Scales of 1 and shifts of 0 could hide something. Shifts of ±8 besides keep what a ReLU sees
-	// away from its corner, where there is no slope to compare with.
-	for _, q := range l.Params() {
+// shake moves scales from 1 and shifts from 0, where they could hide something. Shifts of ±8 besides
+// keep what a ReLU sees away from its corner, where there is no slope to compare with.
+func shake(params []*nn.Param) {
+	for _, q := range params {
 		if q.Buffer() || len(q.Shape) != 1 {
 			continue
 		}
@@ -123,6 +121,12 @@ func layerProbe(l nn.Layer, values int) probe {
 			}
 		}
 	}
+}
+
+// layerProbe is the weighed output of a layer for normal inputs.
+func layerProbe(l nn.Layer, values int) probe {
+	nn.Init(l.Params(), 3)
+	shake(l.Params())
 	x := normals(1, values)
 	var w []float32
 	p := probe{params: l.Params(), inputs: x}
@@ -268,6 +272,29 @@ func TestLossGradients(t *testing.T) {
 				},
 				grad: func() []float32 { return y },
 			}, 1e-4)
+		})
+	}
+}
+
+// The four test networks, from their losses back to every parameter.
+func TestModelGradients(t *testing.T) {
+	for name, build := range smallNets {
+		t.Run(name, func(t *testing.T) {
+			m := build()
+			nn.Init(m.Params(), 3)
+			if name == "cnn" || name == "steps" {
+				shake(m.Params())
+			}
+			b := sample(m, 9, 5)
+			var y []float32
+			checkGradients(t, probe{
+				params: m.Params(),
+				loss: func() float64 {
+					y = append(y[:0], m.forward(nn.Pass{Train: true}, b)...)
+					return m.loss(y, b, 1)
+				},
+				grad: func() []float32 { m.backward(y); return nil },
+			}, 1e-2)
 		})
 	}
 }

@@ -102,15 +102,15 @@ func TestEqualsPyTorch(t *testing.T) {
 					m.backward(y)
 					return loss
 				})
-				if want := float64(tensors["losses"].Data[step]); math.Abs(loss-want) > 2e-5 {
+				if want := float64(tensors["losses"].Data[step]); math.Abs(loss-want) > 5e-6 {
 					t.Errorf("loss of step %d is %v, want %v", step, loss, want)
 				}
 				if step == 0 {
-					check("output", output, tensors["output"].Data, 1e-5)
+					check("output", output, tensors["output"].Data, 2e-6)
 					gradients := under("grad.", tensors)
 					for _, p := range main.Params() {
 						if !p.Buffer() {
-							check("gradient of "+p.Name, p.Grad, gradients[p.Name].Data, 2e-5)
+							check("gradient of "+p.Name, p.Grad, gradients[p.Name].Data, 1e-5)
 						}
 					}
 				}
@@ -124,10 +124,10 @@ func TestEqualsPyTorch(t *testing.T) {
 			}
 			trained := under("trained.", tensors)
 			for _, p := range main.Params() {
-				check("after ten steps "+p.Name, p.Value, trained[p.Name].Data, 2e-4)
+				check("after ten steps "+p.Name, p.Value, trained[p.Name].Data, 1e-4)
 			}
 			replicas.Each(n, n, func(m network, lo, hi int) {
-				check("evaluation", m.forward(nn.Pass{}, b), tensors["evaluated"].Data, 2e-4)
+				check("evaluation", m.forward(nn.Pass{}, b), tensors["evaluated"].Data, 1e-4)
 			})
 		})
 	}
