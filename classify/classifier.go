@@ -14,15 +14,18 @@ type Classifier struct {
 	net    *Network
 	tracks map[uint64]*Track // by flow identifier, of flows without a final label
 	free   []*Track
+	alone  *Track // for packets whose flow has no opening
 	input  Input
 	buf    []float32
 }
 
 // New returns a classifier of a model.
 func New(m *Model) *Classifier {
+	net := m.Network()
 	return &Classifier{
-		model: m, net: m.Network(),
+		model: m, net: net,
 		tracks: map[uint64]*Track{},
+		alone:  net.NewTrack(),
 		buf:    make([]float32, m.Arch.StateSize()),
 	}
 }
@@ -44,9 +47,8 @@ func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 		// The pool of openings is full: the packet network's word is all there is.
 		payload := flow.Payload{Nanos: p.Capture.Nanos, Dir: p.Dir, Len: p.Headers.PayloadWireLen, Data: p.Payload()}
 		a.Fill(&c.input, &payload, f.Key.Proto, 0, 0)
-		var alone = c.net.NewTrack()
-		scores, _ := c.net.Step(alone, &c.input)
-		return c.label(f, scores, flow.FromPacket, c.model.PacketTemperature)
+		c.alone.Reset()
+		return set(f, c.model.step(c.net, c.alone, &c.input).packet, flow.FromPacket)
 	}
 	opening := f.Opening.Payloads
 	last := len(opening) - 1
@@ -56,18 +58,13 @@ func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 	}
 	a.Fill(&c.input, &opening[last], f.Key.Proto, last, before)
 	t := c.track(f)
-	packetScores, flowScores := c.net.Step(t, &c.input)
-	if flowScores != nil {
-		probs := probabilities(flowScores, c.model.FlowTemperature)
-		_, confidence := best(probs)
-		if t.Packets >= a.Packets || float64(confidence) >= a.Early {
-			changed = c.set(f, probs, flow.FromFlow)
-			c.finish(f, t)
-			return changed
-		}
+	s := c.model.step(c.net, t, &c.input)
+	if s.final && s.flow != nil {
+		changed = set(f, s.flow, flow.FromFlow)
+	} else {
+		changed = set(f, s.packet, flow.FromPacket)
 	}
-	changed = c.label(f, packetScores, flow.FromPacket, c.model.PacketTemperature)
-	if flowScores == nil && t.Packets >= a.Packets {
+	if s.final {
 		c.finish(f, t)
 	}
 	return changed
@@ -81,21 +78,15 @@ func (c *Classifier) Ended(f *flow.Flow) (changed bool) {
 		return false
 	}
 	if c.model.Arch.Flow {
-		h := t.h[(c.model.Arch.Layers-1)*c.model.Arch.Hidden:]
-		probs := probabilities(c.net.scoreState(h), c.model.FlowTemperature)
-		changed = c.set(f, probs, flow.FromFlow)
+		changed = set(f, t.flow, flow.FromFlow)
 	}
 	c.finish(f, t)
 	return changed
 }
 
-func (c *Classifier) label(f *flow.Flow, scores []float32, source flow.Source, temperature float64) bool {
-	return c.set(f, probabilities(scores, temperature), source)
-}
-
-// set writes the label and reports whether its class is another than before.
-func (c *Classifier) set(f *flow.Flow, probs []float32, source flow.Source) bool {
-	class, confidence := best(probs)
+// set writes the label of most probability and reports whether it is another than before.
+func set(f *flow.Flow, probabilities []float32, source flow.Source) bool {
+	class, confidence := best(probabilities)
 	changed := class != f.Label.Class || source != f.Label.Source
 	f.Label.Class, f.Label.Confidence, f.Label.Source = class, confidence, source
 	f.Label.Packets = f.PacketCount()
@@ -105,8 +96,7 @@ func (c *Classifier) set(f *flow.Flow, probs []float32, source flow.Source) bool
 // finish makes the label final and judges novelty.
 func (c *Classifier) finish(f *flow.Flow, t *Track) {
 	f.Label.Final = true
-	n := &c.model.Novelty
-	f.Label.Novel = n.Threshold > 0 && n.Score(c.net.State(t), c.buf) >= n.Threshold
+	f.Label.Novel = c.model.Novelty.Novel(c.model.Novelty.Score(c.net.State(t), c.buf))
 	delete(c.tracks, f.ID)
 	c.free = append(c.free, t)
 }

@@ -89,6 +89,27 @@ func (m *Model) Network() *Network {
 	return n
 }
 
+// step is the cascade's word after one more payload packet: calibrated probabilities, valid until
+// the network's next call.
+type step struct {
+	packet []float32 // of this packet alone
+	flow   []float32 // of the flow so far; nil without a flow network
+	final  bool      // the flow is decided: T packets, or sure enough before
+}
+
+// step advances a flow by a payload packet.
+func (m *Model) step(net *Network, t *Track, in *Input) step {
+	packet, flow := net.Step(t, in)
+	s := step{packet: probabilities(packet, m.PacketTemperature), final: t.Packets >= m.Arch.Packets}
+	if flow != nil {
+		s.flow = probabilities(flow, m.FlowTemperature)
+		_, confidence := best(s.flow)
+		s.final = s.final || float64(confidence) >= m.Arch.Early
+		t.flow = append(t.flow[:0], s.flow...)
+	}
+	return s
+}
+
 // probabilities turns class scores into calibrated probabilities, in place.
 func probabilities(scores []float32, temperature float64) []float32 {
 	inv := float32(1 / temperature)

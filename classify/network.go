@@ -199,6 +199,7 @@ type Track struct {
 	h, c    []float32 // of the LSTM
 	sum     []float32 // of the packet network's encodings
 	state   []float32 // see State
+	flow    []float32 // probabilities of the classes so far, by the flow network
 }
 
 // NewTrack returns the track of a flow that has begun.
@@ -217,6 +218,7 @@ func (t *Track) Reset() {
 	clear(t.h)
 	clear(t.c)
 	clear(t.sum)
+	t.flow = t.flow[:0]
 }
 
 // StateSize is the length of Track.State.
@@ -261,6 +263,3 @@ func (n *Network) Step(t *Track, in *Input) (packet, flow []float32) {
 	n.lstm.Step(n.flowInput(p), t.h, t.c)
 	return packet, n.head.Forward(p, t.h[(n.Arch.Layers-1)*n.Arch.Hidden:])
 }
-
-// scoreState returns the class scores of a flow network's state.
-func (n *Network) scoreState(h []float32) []float32 { return n.head.Forward(nn.Pass{}, h) }

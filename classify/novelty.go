@@ -126,6 +126,9 @@ func (n *Novelty) Score(state, buf []float32) float64 {
 	return nearest
 }
 
+// Novel reports whether a score is that of a flow of a kind not seen in training.
+func (n *Novelty) Novel(score float64) bool { return n.Threshold > 0 && score >= n.Threshold }
+
 // project computes dst = whiten · x.
 func (n *Novelty) project(dst, x []float32) {
 	for i := range n.size {

@@ -94,7 +94,7 @@ func parseWindowLabels(name string, r io.Reader, zone *time.Location) (*WindowLa
 		return false
 	}
 	switch {
-	case has("src", "srcip", "sourceip", "idorigh", "saddr", "srcaddr", "source", "sourceaddress"):
+	case has("dst", "dstip", "destip", "destinationip", "idresph", "daddr", "dstaddr", "destination", "destinationaddress"):
 		return parseFlowLabels(name, b, zone)
 	case has("start", "starttime") && has("end", "endtime"):
 		return parseIntervals(name, b, zone)

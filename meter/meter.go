@@ -24,8 +24,9 @@ import (
 type Handler interface {
 	// Packet is called for every packet that belongs to a flow, after the flow was updated.
 	Packet(p *Packet)
-	// Ended is called when a flow ends.
-	Ended(f *flow.Flow)
+	// Ended is called when a flow ends; at is the ordinal of the packet that showed it, or of
+	// the packet to come when it was time that did.
+	Ended(f *flow.Flow, at uint64)
 }
 
 // Packet is a decoded packet with its flow.
@@ -130,7 +131,7 @@ func (m *Meter) Add(batch []capture.Packet) {
 	}
 	m.run(m.items[from:])
 	for _, w := range m.workers {
-		w.sweep(m.latest)
+		w.sweep(m.latest, m.counters.Packets)
 	}
 	m.boundWindows()
 }
@@ -145,7 +146,7 @@ func (m *Meter) Lose(packets uint64) {
 // Close ends the stream: the open flows end, then the open windows close.
 func (m *Meter) Close() {
 	for _, w := range m.workers {
-		w.flush()
+		w.flush(m.counters.Packets)
 	}
 	if m.series != nil {
 		m.closeWindows(math.MaxInt64)

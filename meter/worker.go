@@ -13,6 +13,7 @@ type worker struct {
 	table   *flow.Table // nil with NoFlows
 	windows *window.Accumulator
 	handler Handler
+	at      uint64 // ordinal of the packet at hand
 	packet  Packet // given to handler, reused
 }
 
@@ -24,7 +25,7 @@ func newWorker(cfg Config, index int, series *window.Series, handler func(int) H
 	if !cfg.NoFlows {
 		w.handler = handler(index)
 		flows := cfg.Flow
-		flows.OnEnd = w.handler.Ended
+		flows.OnEnd = func(f *flow.Flow) { w.handler.Ended(f, w.at) }
 		w.table = flow.New(flows)
 	}
 	return w
@@ -59,6 +60,7 @@ func (w *worker) take(items []item) {
 		if w.table == nil {
 			continue
 		}
+		w.at = it.ordinal
 		f, dir, joined := w.table.Update(&it.headers, it.packet, it.ordinal)
 		if f == nil {
 			continue
@@ -71,13 +73,15 @@ func (w *worker) take(items []item) {
 	}
 }
 
-func (w *worker) sweep(now int64) {
+func (w *worker) sweep(now int64, at uint64) {
+	w.at = at
 	if w.table != nil {
 		w.table.Sweep(now)
 	}
 }
 
-func (w *worker) flush() {
+func (w *worker) flush(at uint64) {
+	w.at = at
 	if w.table != nil {
 		w.table.Flush(flow.ForcedEnd)
 	}

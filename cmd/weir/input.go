@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirnet/weir/capture"
+)
+
+// batchLen is how many packets are read at a time.
+const batchLen = 4096
+
+// input is the captures that a command reads.
+type input struct {
+	files   []string
+	tunnels bool
+}
+
+func (in *input) flags(c *cobra.Command) {
+	c.Flags().StringArrayVarP(&in.files, "read", "r", nil, "capture file, directory, or - for standard input; may be given several times")
+	c.Flags().BoolVar(&in.tunnels, "tunnels", false, "look into GRE, VXLAN, IP-in-IP and GTP-U")
+	// Files that follow the first one need no further -r: weir flows -r a.pcap b.pcap
+	c.Args = cobra.ArbitraryArgs
+	c.PreRunE = func(_ *cobra.Command, args []string) error {
+		in.files = append(in.files, args...)
+		if len(in.files) == 0 {
+			return usageError{errors.New("no input: name captures with -r")}
+		}
+		return nil
+	}
+}
+
+// read gives all packets to add, batch by batch; a batch never spans two files. It returns an error
+// that sets the exit status when inputs could not be read whole. It stops when ctx ends.
+func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []capture.Packet) error) error {
+	r, err := capture.Open(in.files)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	batch := make([]capture.Packet, batchLen)
+	var packets uint64
+	for {
+		n, err := r.Read(batch)
+		if n > 0 {
+			packets += uint64(n)
+			if err := add(r, batch[:n]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return tellFaults(r.Faults(), packets)
+		}
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirnet/weir/model"
+)
+
+func newModel(g *shared) *cobra.Command {
+	c := &cobra.Command{Use: "model", Short: "List, show, promote and roll back models"}
+	c.AddCommand(newModelList(g), newModelShow(g), newModelPromote(g), newModelRollback(g))
+	return c
+}
+
+func newModelList(g *shared) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List all versions of all models; * marks the live ones",
+		RunE: func(c *cobra.Command, _ []string) error {
+			entries, err := g.registry().List()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				type row struct {
+					Name    string     `json:"name"`
+					Version string     `json:"version"`
+					Kind    model.Kind `json:"kind"`
+					Profile string     `json:"profile"`
+					Created time.Time  `json:"created"`
+					Live    bool       `json:"live"`
+					Fault   string     `json:"fault,omitempty"`
+				}
+				rows := make([]row, len(entries))
+				for i, e := range entries {
+					rows[i] = row{e.Name, e.Version, e.Kind, e.Profile, e.Created, e.Live, ""}
+					if e.Fault != nil {
+						rows[i].Fault = e.Fault.Error()
+					}
+				}
+				return json.NewEncoder(c.OutOrStdout()).Encode(rows)
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "\tmodel\tkind\tprofile\ttrained\tlabels\tfeatures")
+			for _, e := range entries {
+				mark := " "
+				if e.Live {
+					mark = "*"
+				}
+				if e.Fault != nil {
+					fmt.Fprintf(w, "%s\t%s@%s\tunreadable: %v\t\t\t\t\n", mark, e.Name, e.Version, e.Fault)
+					continue
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", mark, e.Ref(), e.Kind, e.Profile, e.Created.Format("2006-01-02 15:04"), len(e.Labels), e.Features)
+			}
+			return w.Flush()
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func newModelShow(g *shared) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "show NAME[@VERSION]",
+		Short: "Show what a model is, what it was trained on and how well it did",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			p, err := g.registry().Load(args[0])
+			if err != nil {
+				return err
+			}
+			out := c.OutOrStdout()
+			if asJSON {
+				return json.NewEncoder(out).Encode(struct {
+					model.Manifest
+					Evaluation json.RawMessage `json:"evaluation,omitempty"`
+				}{p.Manifest, p.Evaluation})
+			}
+			weights := 0
+			for _, t := range p.Weights {
+				weights += len(t.Data)
+			}
+			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+			fmt.Fprintf(w, "model\t%s\nkind\t%s, profile %s\ntrained\t%s by weir %s in %.0f s\nfeatures\t%s\nweights\t%d numbers\n",
+				p.Ref(), p.Kind, p.Profile, p.Created.Format(time.RFC3339), p.Weir, p.Training.Seconds, p.Features, weights)
+			if len(p.Labels) > 0 {
+				fmt.Fprintf(w, "labels\t%d: %s\n", len(p.Labels), quoteList(p.Labels))
+			}
+			fmt.Fprintf(w, "captures\t%d\n", len(p.Training.Files))
+			var split struct {
+				Summary string `json:"summary"`
+			}
+			if json.Unmarshal(p.Training.Split, &split) == nil && split.Summary != "" {
+				fmt.Fprintf(w, "split\t%s\n", split.Summary)
+			}
+			for _, note := range p.Notes {
+				fmt.Fprintf(w, "note\t%s\n", note)
+			}
+			fmt.Fprintf(w, "settings\t%s\n", p.Settings)
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			if p.Evaluation != nil {
+				_, err = fmt.Fprintf(out, "evaluation on validation data: weir model show --json %s\n", p.Ref())
+			}
+			return err
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print everything as JSON")
+	return c
+}
+
+func newModelPromote(g *shared) *cobra.Command {
+	return &cobra.Command{
+		Use:   "promote NAME@VERSION",
+		Short: "Make a version the live one",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := g.registry().Promote(args[0]); err != nil {
+				return err
+			}
+			g.info("%s is live", args[0])
+			return nil
+		},
+	}
+}
+
+func newModelRollback(g *shared) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rollback NAME",
+		Short: "Make the version that was live before the live one again",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			version, err := g.registry().Rollback(args[0])
+			if err != nil {
+				return err
+			}
+			g.info("%s@%s is live", args[0], version)
+			return nil
+		},
+	}
+}
+
+// quoteList joins labels for people: they come from users and may hold anything.
+func quoteList(labels []string) string {
+	text := ""
+	for i, l := range labels {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%q", l)
+	}
+	return text
+}
