@@ -5,6 +5,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -34,10 +35,12 @@ type AppsOptions struct {
 	// were best; temperatures and thresholds stay those of the first time.
 	Refit bool
 
-	Checkpoint  string                `json:"-"` // file of the state after each epoch; empty: none
-	Fingerprint string                `json:"-"` // of data and settings: a checkpoint of another is not gone on from
-	OnEpoch     func(Epoch)           `json:"-"`
-	OnStep      func(done, total int) `json:"-"` // steps of this epoch
+	Checkpoint  string `json:"-"` // file of the state after each epoch; empty: none
+	Fingerprint string `json:"-"` // of data and settings: a checkpoint of another is not gone on from
+	// Evaluate judges the model that was validated, before Refit shows it the validation data.
+	Evaluate func(*classify.Model) (json.RawMessage, error) `json:"-"`
+	OnEpoch  func(Epoch)                                    `json:"-"`
+	OnStep   func(done, total int)                          `json:"-"` // steps of this epoch
 }
 
 // Epoch is one pass over the training data.
@@ -54,10 +57,11 @@ type Epoch struct {
 
 // AppsResult is a trained model and how it came to be.
 type AppsResult struct {
-	Model   *classify.Model
-	History []Epoch
-	Best    int // epoch whose weights were kept
-	Resumed int // epochs taken over from a checkpoint
+	Model      *classify.Model
+	Evaluation json.RawMessage // what Evaluate returned
+	History    []Epoch
+	Best       int // epoch whose weights were kept
+	Resumed    int // epochs taken over from a checkpoint
 }
 
 func (o *AppsOptions) defaults() {
@@ -108,6 +112,9 @@ func Apps(ctx context.Context, training, validation []*classify.Sample, o AppsOp
 		if err := r.judgeNovelty(training, validation); err != nil {
 			return nil, err
 		}
+		if err := r.evaluate(); err != nil {
+			return nil, err
+		}
 		if o.Refit {
 			r.startRefit()
 		}
@@ -127,7 +134,7 @@ func Apps(ctx context.Context, training, validation []*classify.Sample, o AppsOp
 		return nil, err
 	}
 	r.removeCheckpoint()
-	return &AppsResult{Model: m, History: r.state.History, Best: r.state.Best, Resumed: r.resumed}, nil
+	return &AppsResult{Model: m, Evaluation: r.state.Evaluation, History: r.state.History, Best: r.state.Best, Resumed: r.resumed}, nil
 }
 
 // weigh sets the samples' weights by the frequency of their class to the power of −balance, with a
@@ -169,6 +176,19 @@ func newRun(o AppsOptions) *run {
 	r.replicas = nn.NewReplicas(r.main, build, o.Workers)
 	r.adam = nn.NewAdam(r.params, o.Decay)
 	return r
+}
+
+// evaluate lets the caller judge the validated model.
+func (r *run) evaluate() error {
+	if r.o.Evaluate == nil {
+		return nil
+	}
+	m, err := classify.NewModel(r.state.Settings, r.o.Labels, r.params)
+	if err != nil {
+		return err
+	}
+	r.state.Evaluation, err = r.o.Evaluate(m)
+	return err
 }
 
 // startRefit begins again from fresh weights for the second training.

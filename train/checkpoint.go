@@ -28,6 +28,7 @@ type state struct {
 	BestLoss    float64           `json:"best_loss"`
 	History     []Epoch           `json:"history"`
 	Settings    classify.Settings `json:"settings"`
+	Evaluation  json.RawMessage   `json:"evaluation,omitempty"`
 }
 
 const maxCheckpoint = 4 << 30 // bytes
