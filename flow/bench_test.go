@@ -50,11 +50,17 @@ func BenchmarkUpdate(b *testing.B) {
 			h.TCPFlags = packet.ACK
 			p := capture.Packet{WireLen: 60}
 			i := uint32(0)
-			for b.Loop() {
+			next := func() {
 				i++
 				binary.BigEndian.PutUint32(h.Src[:], i*2654435761%uint32(flows))
 				p.Nanos += 100
 				table.Update(&h, &p, uint64(i))
+			}
+			for range 2 * flows {
+				next()
+			}
+			for b.Loop() {
+				next()
 			}
 		})
 	}
@@ -67,10 +73,16 @@ func BenchmarkFlood(b *testing.B) {
 	h.TCPFlags = packet.SYN
 	p := capture.Packet{WireLen: 60}
 	i := uint32(0)
-	for b.Loop() {
+	next := func() {
 		i++
 		binary.BigEndian.PutUint32(h.Src[:], i*2654435761)
 		p.Nanos += 100
 		table.Update(&h, &p, uint64(i))
+	}
+	for range 200_000 {
+		next()
+	}
+	for b.Loop() {
+		next()
 	}
 }

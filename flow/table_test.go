@@ -326,7 +326,10 @@ func TestFragmentCacheIsBounded(t *testing.T) {
 	}
 	for id := range uint32(100) {
 		later.FragID = id
-		s.send(later, second, 10)
+		f, _, _ := s.send(later, second, 10)
+		if joined := f.Key.Kind == Ports; joined != (id >= 90) {
+			t.Errorf("later fragment of %d joined the first: %v, want the last ten to", id, joined)
+		}
 	}
 	got := s.Stats()
 	if got.FragmentsJoined != 10 || got.FragmentsAlone != 90 || got.FragmentsEvicted != 90 {
