@@ -77,3 +77,26 @@ func BenchmarkGemm(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkElementwise(b *testing.B) {
+	before := active
+	defer func() { active = before }()
+	const rows, columns = 256, 64
+	for _, k := range kernelCases {
+		for _, v := range supported() {
+			b.Run(fmt.Sprintf("%s/%s", k.name, v), func(b *testing.B) {
+				active = v
+				r := rand.New(rand.NewPCG(1, 1))
+				var x [][]float32
+				for _, n := range k.sizes(rows, columns) {
+					x = append(x, randomFloats(r, n))
+				}
+				start := cpuTime()
+				for b.Loop() {
+					k.run(x)
+				}
+				b.ReportMetric(float64(cpuTime()-start)/float64(b.N*rows*columns), "ns/element")
+			})
+		}
+	}
+}
