@@ -3,6 +3,8 @@ package nn
 import (
 	"hash/fnv"
 	"math"
+
+	"github.com/weirnet/weir/internal/kernel"
 )
 
 // ReLU is max(0, x). Its zero value is ready for use.
@@ -11,36 +13,18 @@ type ReLU struct{ y []float32 }
 // Forward keeps the shape of x.
 func (r *ReLU) Forward(_ Pass, x []float32) []float32 {
 	r.y = sized(r.y, len(x))
-	relu(r.y, x)
+	kernel.ReLU(r.y, x)
 	return r.y
 }
 
 // Backward keeps the shape of dy, and its memory.
 func (r *ReLU) Backward(dy []float32) []float32 {
-	reluGrad(dy, dy, r.y)
+	kernel.ReLUGrad(dy, dy, r.y)
 	return dy
 }
 
 // Params returns nothing.
 func (r *ReLU) Params() []*Param { return nil }
-
-// relu is y = max(0, x).
-func relu(y, x []float32) {
-	for i, v := range x {
-		y[i] = max(0, v)
-	}
-}
-
-// reluGrad is dx = dy where y > 0, and 0 elsewhere.
-func reluGrad(dx, dy, y []float32) {
-	for i, v := range y {
-		if v > 0 {
-			dx[i] = dy[i]
-		} else {
-			dx[i] = 0
-		}
-	}
-}
 
 // Dropout zeroes each value with probability Rate in training and scales the others by
 // 1/(1−Rate) (Srivastava et al. 2014). What is dropped is a function of the pass, the layer's
@@ -91,9 +75,7 @@ func (d *Dropout) Forward(p Pass, x []float32) []float32 {
 // Backward keeps the shape of dy, and its memory.
 func (d *Dropout) Backward(dy []float32) []float32 {
 	if d.on {
-		for i, m := range d.mask {
-			dy[i] *= m
-		}
+		kernel.Mul(dy, d.mask)
 	}
 	return dy
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/weirnet/weir/internal/kernel"
 	"github.com/weirnet/weir/nn/safetensors"
 )
 
@@ -40,27 +41,18 @@ func (a *Adam) Steps() uint64 { return a.steps }
 func (a *Adam) Step(rate float64) {
 	a.steps++
 	t := float64(a.steps)
-	step := float32(rate / (1 - math.Pow(a.Beta1, t)))
-	root := float32(1 / math.Sqrt(1-math.Pow(a.Beta2, t)))
-	for k, p := range a.params {
-		keep := float32(1)
-		if len(p.Shape) > 1 {
-			keep = float32(1 - rate*a.Decay)
-		}
-		adamStep(p.Value, p.grad(), a.m[k], a.v[k], float32(a.Beta1), float32(a.Beta2), step, root, float32(a.Eps), keep)
+	rates := kernel.AdamRates{
+		Beta1: float32(a.Beta1), Beta2: float32(a.Beta2),
+		Step: float32(rate / (1 - math.Pow(a.Beta1, t))),
+		Root: float32(1 / math.Sqrt(1-math.Pow(a.Beta2, t))),
+		Eps:  float32(a.Eps),
 	}
-}
-
-// adamStep is, for each value, m = β₁m + (1−β₁)g, v = β₂v + (1−β₂)g²,
-// w = keep·w − step·m / (√v·root + eps).
-func adamStep(w, g, m, v []float32, beta1, beta2, step, root, eps, keep float32) {
-	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
-	for i := range w {
-		gi := g[i]
-		mi := beta1*m[i] + (1-beta1)*gi
-		vi := beta2*v[i] + (1-beta2)*gi*gi
-		m[i], v[i] = mi, vi
-		w[i] = keep*w[i] - step*mi/(float32(math.Sqrt(float64(vi)))*root+eps)
+	for k, p := range a.params {
+		rates.Keep = 1
+		if len(p.Shape) > 1 {
+			rates.Keep = float32(1 - rate*a.Decay)
+		}
+		kernel.Adam(p.Value, p.grad(), a.m[k], a.v[k], rates)
 	}
 }
 
@@ -101,26 +93,18 @@ func ClipGrad(params []*Param, limit float64) float64 {
 	sum := 0.0
 	for _, p := range params {
 		if !p.Buffer() {
-			for _, g := range p.grad() {
-				sum += float64(g) * float64(g)
-			}
+			sum += kernel.SumSquares(p.grad())
 		}
 	}
 	norm := math.Sqrt(sum)
 	if factor := limit / (norm + 1e-6); factor < 1 {
 		for _, p := range params {
 			if !p.Buffer() {
-				scale(p.Grad, float32(factor))
+				kernel.Scale(p.Grad, float32(factor))
 			}
 		}
 	}
 	return norm
-}
-
-func scale(x []float32, f float32) {
-	for i := range x {
-		x[i] *= f
-	}
 }
 
 // Schedule is a learning rate by step, from 0.

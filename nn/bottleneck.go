@@ -1,5 +1,7 @@
 package nn
 
+import "github.com/weirnet/weir/internal/kernel"
+
 // Bottleneck is a residual block (He et al. 2016, figure 5 right): 1×1 down to few channels, 3×3,
 // 1×1 up, each normalised; the input is added before the last ReLU. Where the shape changes, the
 // input goes through a 1×1 projection. The stride is that of the 3×3 convolution.
@@ -9,7 +11,7 @@ type Bottleneck struct {
 	body       Sequential
 	projection Sequential // empty where the shape stays
 
-	y, dy, dx []float32
+	y, dy []float32
 }
 
 // NewBottleneck returns a block from in to out channels through mid, its sides divided by stride.
@@ -39,24 +41,19 @@ func (b *Bottleneck) Forward(p Pass, x []float32) []float32 {
 	body := b.body.Forward(p, x)
 	shortcut := b.projection.Forward(p, x)
 	b.y = sized(b.y, len(body))
-	for i, v := range body {
-		b.y[i] = max(0, v+shortcut[i])
-	}
+	kernel.AddReLU(b.y, body, shortcut)
 	return b.y
 }
 
 // Backward maps (n, Out) to (n, In).
 func (b *Bottleneck) Backward(dy []float32) []float32 {
-	reluGrad(dy, dy, b.y)
+	kernel.ReLUGrad(dy, dy, b.y)
 	b.dy = sized(b.dy, len(dy))
 	copy(b.dy, dy)
 	body := b.body.Backward(dy)
 	shortcut := b.projection.Backward(b.dy)
-	b.dx = sized(b.dx, len(body))
-	for i, v := range body {
-		b.dx[i] = v + shortcut[i]
-	}
-	return b.dx
+	kernel.Add(body, shortcut)
+	return body
 }
 
 // Params returns those of the body, then those of the projection.

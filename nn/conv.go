@@ -1,6 +1,10 @@
 package nn
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/weirnet/weir/internal/kernel"
+)
 
 // Image is the shape of one sample of a convolution: (Height, Width, Channels).
 // A text of L places is an Image of height 1 and width L.
@@ -182,7 +186,7 @@ func (c *Conv2D) scatter(dx []float32, m int) {
 					src := c.dpatches[at : at+run]
 					at += run
 					from, lo, hi := c.run(oy, ox, u)
-					add(image[from:from+hi-lo], src[lo:hi])
+					kernel.Add(image[from:from+hi-lo], src[lo:hi])
 				}
 			}
 		}
@@ -203,11 +207,4 @@ func (c *Conv2D) run(oy, ox, u int) (from, lo, hi int) {
 	}
 	ch := c.In.Channels
 	return (iy*c.In.Width + first) * ch, (first - ix) * ch, (last - ix) * ch
-}
-
-// add is dst += src.
-func add(dst, src []float32) {
-	for i, v := range src {
-		dst[i] += v
-	}
 }

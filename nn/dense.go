@@ -76,7 +76,7 @@ func weightGrad(w, b *Param, dy, x []float32, m, k, out int) {
 	}
 	kernel.Gemm(true, false, k, out, m, x, k, dy, out, 1, w.grad(), out)
 	if b != nil {
-		addColumnSums(b.grad(), dy)
+		kernel.AddColumnSums(b.grad(), dy)
 	}
 }
 
@@ -89,15 +89,5 @@ func inputGrad(dx, dy []float32, w *Param, m, k, out int) {
 func fillRows(y, row []float32) {
 	for i := 0; i < len(y); i += len(row) {
 		copy(y[i:], row)
-	}
-}
-
-// addColumnSums adds the sum of each column of x to sums.
-func addColumnSums(sums, x []float32) {
-	c := len(sums)
-	for i := 0; i < len(x); i += c {
-		for j, v := range x[i : i+c] {
-			sums[j] += v
-		}
 	}
 }

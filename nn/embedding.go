@@ -1,5 +1,7 @@
 package nn
 
+import "github.com/weirnet/weir/internal/kernel"
+
 // Embedding is a table of vectors looked up by index: a vector per byte value, per length, per
 // position.
 type Embedding struct {
@@ -33,7 +35,7 @@ func (e *Embedding) Forward(index []uint16) []float32 {
 func (e *Embedding) Backward(dy []float32) {
 	grad := e.Weight.grad()
 	for i, k := range e.index {
-		add(grad[int(k)*e.Size:(int(k)+1)*e.Size], dy[i*e.Size:(i+1)*e.Size])
+		kernel.Add(grad[int(k)*e.Size:(int(k)+1)*e.Size], dy[i*e.Size:(i+1)*e.Size])
 	}
 }
 

@@ -3,26 +3,15 @@ package nn
 import (
 	"fmt"
 	"math"
+
+	"github.com/weirnet/weir/internal/kernel"
 )
 
 // Softmax turns each row of logits into probabilities in place.
 func Softmax(x []float32, classes int) {
 	rows("Softmax", x, classes)
 	for i := 0; i < len(x); i += classes {
-		row := x[i : i+classes]
-		top, sum := row[0], 0.0
-		for _, v := range row {
-			top = max(top, v)
-		}
-		for j, v := range row {
-			e := math.Exp(float64(v - top))
-			row[j] = float32(e)
-			sum += e
-		}
-		inv := float32(1 / sum)
-		for j := range row {
-			row[j] *= inv
-		}
+		kernel.Softmax(x[i : i+classes])
 	}
 }
 

@@ -2,7 +2,6 @@ package nn
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/weirnet/weir/internal/kernel"
 )
@@ -103,10 +102,8 @@ func (l *LSTM) Backward(dy []float32) []float32 {
 
 // Step advances n independent sequences by one row each, in evaluation: x is (n, In); h and c
 // are (n, Layers, Hidden), the caller's memory, zero before the first step and changed in place.
-// The last layer's h of sequence i is h[(i·Layers + Layers−1)·Hidden:]. Step may be mixed with
-// Forward but not put between a Forward and its Backward's use of another replica's memory: like
-// them it needs a replica of its own per goroutine. It allocates nothing once the largest n was
-// seen.
+// The last layer's h of sequence i is h[(i·Layers + Layers−1)·Hidden:]. Step leaves what
+// a Backward needs alone. It allocates nothing once the largest n was seen.
 func (l *LSTM) Step(x, h, c []float32) {
 	n := rows("LSTM", x, l.In)
 	state := len(l.layers) * l.Hidden
@@ -124,10 +121,8 @@ func (l *LSTM) Step(x, h, c []float32) {
 		layer.input(l.gates, in, n, stride)
 		kernel.Gemm(false, false, n, width, l.Hidden, hk, state, layer.wh.Value, width, 1, l.gates, width)
 		for i := range n {
-			gates := l.gates[i*width : (i+1)*width]
-			activate(gates)
-			at := i * state
-			cell(gates, ck[at:at+l.Hidden], ck[at:at+l.Hidden], nil, hk[at:at+l.Hidden])
+			c, h := ck[i*state:][:l.Hidden], hk[i*state:][:l.Hidden]
+			kernel.LSTMCell(l.gates[i*width:(i+1)*width], c, c, h, h)
 		}
 		in, stride = hk, state
 	}
@@ -146,6 +141,7 @@ type lstmLayer struct {
 	hPrev []float32 // h of the step before, for all rows but those of step 0
 	dc    []float32 // (sequences, hidden), carried from step to step
 	dx    []float32
+	zero  []float32 // c before step 0
 	whT   []float32 // the recurrent weights transposed, once for all steps of a backward pass
 }
 
@@ -155,7 +151,7 @@ func newLSTMLayer(name string, k, in, hidden int) *lstmLayer {
 		return newParam(fmt.Sprintf("%s.%s_l%d", name, kind, k), bound, shape...)
 	}
 	return &lstmLayer{
-		in: in, hidden: hidden,
+		in: in, hidden: hidden, zero: make([]float32, hidden),
 		wx: param("weight_ih", in, 4*hidden),
 		wh: param("weight_hh", hidden, 4*hidden),
 		bx: param("bias_ih", 4*hidden),
@@ -187,24 +183,24 @@ func (l *lstmLayer) forward(x []float32, p *packing) []float32 {
 	for t := range p.steps() {
 		lo, hi := p.start[t], p.start[t+1]
 		gates := l.gates[lo*width : hi*width]
-		var cPrev []float32
 		if t > 0 {
-			prev := p.start[t-1]
-			cPrev = l.c[prev*hid:]
-			kernel.Gemm(false, false, hi-lo, width, hid, l.h[prev*hid:], hid, l.wh.Value, width, 1, gates, width)
+			kernel.Gemm(false, false, hi-lo, width, hid, l.h[p.start[t-1]*hid:], hid, l.wh.Value, width, 1, gates, width)
 		}
 		for i := range hi - lo {
-			row := gates[i*width : (i+1)*width]
-			activate(row)
 			at := (lo + i) * hid
-			var before []float32
-			if t > 0 {
-				before = cPrev[i*hid : (i+1)*hid]
-			}
-			cell(row, before, l.c[at:at+hid], l.tanhC[at:at+hid], l.h[at:at+hid])
+			kernel.LSTMCell(gates[i*width:(i+1)*width], l.before(p, t, i), l.c[at:at+hid], l.tanhC[at:at+hid], l.h[at:at+hid])
 		}
 	}
 	return l.h
+}
+
+// before returns c of sequence i before step t.
+func (l *lstmLayer) before(p *packing, t, i int) []float32 {
+	if t == 0 {
+		return l.zero
+	}
+	at := (p.start[t-1] + i) * l.hidden
+	return l.c[at : at+l.hidden]
 }
 
 // backward takes the gradient of h after each step and overwrites it.
@@ -223,12 +219,7 @@ func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
 		gates := l.gates[lo*width : hi*width]
 		for i := range hi - lo {
 			at := (lo + i) * hid
-			var before []float32
-			if t > 0 {
-				prev := (p.start[t-1] + i) * hid
-				before = l.c[prev : prev+hid]
-			}
-			cellGrad(gates[i*width:(i+1)*width], before, l.tanhC[at:at+hid], dh[at:at+hid], l.dc[i*hid:(i+1)*hid])
+			kernel.LSTMCellGrad(gates[i*width:(i+1)*width], l.before(p, t, i), l.tanhC[at:at+hid], dh[at:at+hid], l.dc[i*hid:(i+1)*hid])
 		}
 		if t > 0 {
 			prev := p.start[t-1]
@@ -244,8 +235,8 @@ func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
 		}
 		kernel.Gemm(true, false, hid, width, n-first, l.hPrev, hid, l.gates[first*width:], width, 1, l.wh.grad(), width)
 	}
-	addColumnSums(l.bx.grad(), l.gates)
-	addColumnSums(l.bh.grad(), l.gates)
+	kernel.AddColumnSums(l.bx.grad(), l.gates)
+	kernel.AddColumnSums(l.bh.grad(), l.gates)
 	if leaf {
 		return nil
 	}
@@ -265,58 +256,6 @@ func transpose(dst, x []float32, rows, cols int) {
 				}
 			}
 		}
-	}
-}
-
-// activate turns the sums of one row into i, f, g, o.
-func activate(gates []float32) {
-	hid := len(gates) / 4
-	sigmoid(gates[:2*hid])
-	tanh(gates[2*hid : 3*hid])
-	sigmoid(gates[3*hid:])
-}
-
-// cell is c = f·before + i·g, h = o·tanh(c). before is nil for zeros; it may be c. tanhC is kept
-// when it is not nil.
-func cell(gates, before, c, tanhC, h []float32) {
-	hid := len(c)
-	i, f, g, o := gates[:hid], gates[hid:2*hid], gates[2*hid:3*hid], gates[3*hid:4*hid]
-	if before == nil {
-		for j := range c {
-			c[j] = i[j] * g[j]
-		}
-	} else {
-		for j := range c {
-			c[j] = f[j]*before[j] + i[j]*g[j]
-		}
-	}
-	copy(h, c)
-	tanh(h)
-	if tanhC != nil {
-		copy(tanhC, h)
-	}
-	for j := range h {
-		h[j] *= o[j]
-	}
-}
-
-// cellGrad turns the activated gates of one row into the gradients of their sums, and dc from
-// the gradient of c after the step, without what h hands down, into that of c before it.
-func cellGrad(gates, before, tanhC, dh, dc []float32) {
-	hid := len(dc)
-	i, f, g, o := gates[:hid], gates[hid:2*hid], gates[2*hid:3*hid], gates[3*hid:4*hid]
-	for j, d := range dh {
-		tc := tanhC[j]
-		d1 := dc[j] + d*o[j]*(1-tc*tc)
-		dOut := d * tc * o[j] * (1 - o[j])
-		dIn := d1 * g[j] * i[j] * (1 - i[j])
-		dNew := d1 * i[j] * (1 - g[j]*g[j])
-		var dForget float32
-		if before != nil {
-			dForget = d1 * before[j] * f[j] * (1 - f[j])
-		}
-		dc[j] = d1 * f[j]
-		i[j], f[j], g[j], o[j] = dIn, dForget, dNew, dOut
 	}
 }
 
@@ -377,17 +316,5 @@ func (p *packing) gather(dst, src []float32, width int) {
 func (p *packing) scatter(dst, src []float32, width int) {
 	for i, r := range p.row {
 		copy(dst[int(r)*width:(int(r)+1)*width], src[i*width:])
-	}
-}
-
-func sigmoid(x []float32) {
-	for i, v := range x {
-		x[i] = float32(1 / (1 + math.Exp(-float64(v))))
-	}
-}
-
-func tanh(x []float32) {
-	for i, v := range x {
-		x[i] = float32(math.Tanh(float64(v)))
 	}
 }

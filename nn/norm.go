@@ -1,6 +1,10 @@
 package nn
 
-import "math"
+import (
+	"math"
+
+	"github.com/weirnet/weir/internal/kernel"
+)
 
 // BatchNorm normalises each channel over the rows of the batch (Ioffe and Szegedy 2015,
 // algorithm 1), then scales and shifts it:
@@ -65,9 +69,10 @@ func (b *BatchNorm) Forward(p Pass, x []float32) []float32 {
 		b.a[j] = b.Scale.Value[j] * inv
 		b.b[j] = b.Shift.Value[j] - mean*b.a[j]
 	}
-	affineRows(b.y, x, b.a, b.b)
 	if b.ReLU {
-		relu(b.y, b.y)
+		kernel.AffineReLU(b.y, x, b.a, b.b)
+	} else {
+		kernel.Affine(b.y, x, b.a, b.b)
 	}
 	return b.y
 }
@@ -85,7 +90,7 @@ func (b *BatchNorm) observe(n int) {
 	clear(b.sum)
 	inBlocks(b.x, b.Channels, func(lo, hi int) {
 		clear(b.partSum)
-		addColumnSums(b.partSum, b.x[lo:hi])
+		kernel.AddColumnSums(b.partSum, b.x[lo:hi])
 		addTo64(b.sum, b.partSum)
 	})
 	for j, s := range b.sum {
@@ -94,7 +99,7 @@ func (b *BatchNorm) observe(n int) {
 	clear(b.square)
 	inBlocks(b.x, b.Channels, func(lo, hi int) {
 		clear(b.partProd)
-		addSquaredDeviations(b.partProd, b.x[lo:hi], b.mean)
+		kernel.AddSquaredDeviations(b.partProd, b.x[lo:hi], b.mean)
 		addTo64(b.square, b.partProd)
 	})
 	for j, s := range b.square {
@@ -123,14 +128,14 @@ func (b *BatchNorm) Backward(dy []float32) []float32 {
 		return dy
 	}
 	if b.ReLU {
-		reluGrad(dy, dy, b.y)
+		kernel.ReLUGrad(dy, dy, b.y)
 	}
 	clear(b.sum)    // Σ dy
 	clear(b.square) // Σ dy·(x − μ)
 	inBlocks(dy, b.Channels, func(lo, hi int) {
 		clear(b.partSum)
 		clear(b.partProd)
-		addGradSums(b.partSum, b.partProd, dy[lo:hi], b.x[lo:hi], b.mean)
+		kernel.AddGradSums(b.partSum, b.partProd, dy[lo:hi], b.x[lo:hi], b.mean)
 		addTo64(b.sum, b.partSum)
 		addTo64(b.square, b.partProd)
 	})
@@ -148,7 +153,7 @@ func (b *BatchNorm) Backward(dy []float32) []float32 {
 		b.c[j] = float32(-a*dShift/float64(n) - slope*float64(b.mean[j]))
 	}
 	b.dx = sized(b.dx, len(dy))
-	affineRows2(b.dx, dy, b.x, b.a, b.b, b.c)
+	kernel.Affine2(b.dx, dy, b.x, b.a, b.b, b.c)
 	return b.dx
 }
 
@@ -166,54 +171,5 @@ func inBlocks(x []float32, channels int, f func(lo, hi int)) {
 func addTo64(sums []float64, part []float32) {
 	for j, v := range part {
 		sums[j] += float64(v)
-	}
-}
-
-// affineRows is y = a·x + b with a and b per column.
-func affineRows(y, x, a, b []float32) {
-	c := len(a)
-	b = b[:c]
-	for i := 0; i < len(x); i += c {
-		xi, yi := x[i:i+c], y[i:i+c]
-		for j, v := range xi {
-			yi[j] = a[j]*v + b[j]
-		}
-	}
-}
-
-// affineRows2 is z = a·x + b·y + c with a, b and c per column.
-func affineRows2(z, x, y, a, b, c []float32) {
-	n := len(a)
-	b, c = b[:n], c[:n]
-	for i := 0; i < len(x); i += n {
-		xi, yi, zi := x[i:i+n], y[i:i+n], z[i:i+n]
-		for j, v := range xi {
-			zi[j] = a[j]*v + b[j]*yi[j] + c[j]
-		}
-	}
-}
-
-// addSquaredDeviations adds Σ (x − mean)² of each column to sums.
-func addSquaredDeviations(sums, x, mean []float32) {
-	c := len(sums)
-	mean = mean[:c]
-	for i := 0; i < len(x); i += c {
-		for j, v := range x[i : i+c] {
-			d := v - mean[j]
-			sums[j] += d * d
-		}
-	}
-}
-
-// addGradSums adds Σ dy to sums and Σ dy·(x − mean) to prods, per column.
-func addGradSums(sums, prods, dy, x, mean []float32) {
-	c := len(sums)
-	mean, prods = mean[:c], prods[:c]
-	for i := 0; i < len(dy); i += c {
-		xi := x[i : i+c]
-		for j, d := range dy[i : i+c] {
-			sums[j] += d
-			prods[j] += d * (xi[j] - mean[j])
-		}
 	}
 }

@@ -1,6 +1,10 @@
 package nn
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/weirnet/weir/internal/kernel"
+)
 
 // Model is anything with parameters: a struct of layers put together by hand.
 type Model interface {
@@ -52,7 +56,7 @@ func (r *Replicas[M]) Train(p Pass, n, size int, work func(m M, p Pass, lo, hi i
 		loss += part
 		for i, q := range w.params {
 			if !q.Buffer() {
-				add(r.main[i].Grad, q.Grad)
+				kernel.Add(r.main[i].Grad, q.Grad)
 			} else if q.observed {
 				q.observed = false
 				for j, v := range q.Grad {

@@ -1,6 +1,10 @@
 package nn
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/weirnet/weir/internal/kernel"
+)
 
 // GlobalAvgPool is the mean over all places of each channel: (n, places, Channels) to
 // (n, Channels).
@@ -21,14 +25,11 @@ func (g *GlobalAvgPool) Forward(_ Pass, x []float32) []float32 {
 	n := rows("GlobalAvgPool", x, size)
 	g.y = sized(g.y, n*g.Channels)
 	clear(g.y)
-	inv := 1 / float32(g.Places)
 	for i := range n {
 		y := g.y[i*g.Channels : (i+1)*g.Channels]
-		addColumnSums(y, x[i*size:(i+1)*size])
-		for j := range y {
-			y[j] *= inv
-		}
+		kernel.AddColumnSums(y, x[i*size:(i+1)*size])
 	}
+	kernel.Scale(g.y, 1/float32(g.Places))
 	return g.y
 }
 
@@ -37,10 +38,7 @@ func (g *GlobalAvgPool) Backward(dy []float32) []float32 {
 	n := rows("GlobalAvgPool", dy, g.Channels)
 	size := g.Places * g.Channels
 	g.dx = sized(g.dx, n*size)
-	inv := 1 / float32(g.Places)
-	for i := range dy {
-		dy[i] *= inv
-	}
+	kernel.Scale(dy, 1/float32(g.Places))
 	for i := range n {
 		fillRows(g.dx[i*size:(i+1)*size], dy[i*g.Channels:(i+1)*g.Channels])
 	}
