@@ -166,11 +166,11 @@ func (a *assignment) byTime() {
 		}
 	}
 	for _, class := range order {
-		if captures := a.byClass[class]; !slices.ContainsFunc(captures, func(i int) bool { return a.side[i] == Train }) {
+		if captures := a.byClass[class]; a.opts.Train > 0 && !slices.ContainsFunc(captures, func(i int) bool { return a.side[i] == Train }) {
 			a.side[captures[0]] = Train // others chose before it: a class must be learned before it is tested
 		}
 	}
-	if !a.opts.WholeCaptures && !slices.ContainsFunc(order, func(class int) bool { return a.judge(class) != Untestable }) {
+	if a.opts.Train > 0 && !a.opts.WholeCaptures && !slices.ContainsFunc(order, func(class int) bool { return a.judge(class) != Untestable }) {
 		for capture, classes := range a.classes {
 			if len(classes) > 0 {
 				a.cut(capture)
@@ -189,7 +189,7 @@ func (a *assignment) single(capture int) {
 	if a.known[capture] {
 		return
 	}
-	a.known[capture] = true
+	a.side[capture], a.known[capture] = a.first(), true
 	if a.opts.WholeCaptures || slices.ContainsFunc(a.classes[capture], func(class int) bool { return len(a.byClass[class]) > 1 }) {
 		return
 	}
@@ -232,17 +232,17 @@ func (a *assignment) share(captures []int) {
 		if a.known[i] {
 			continue
 		}
-		side := Train
-		for side < Test && want[side] <= 0 {
-			side++
-		}
-		if want[side] <= 0 {
-			side = Train
+		side := slices.IndexFunc(want[:], func(n int) bool { return n > 0 })
+		if side < 0 {
+			side = int(a.first())
 		}
 		want[side]--
-		a.side[i], a.known[i] = side, true
+		a.side[i], a.known[i] = Side(side), true
 	}
 }
+
+// first returns the side of a single thing: training, if anything trains.
+func (a *assignment) first() Side { return sides(1, a.opts)[0] }
 
 // judge says in what way a class came to be split.
 func (a *assignment) judge(class int) How {
@@ -255,7 +255,7 @@ func (a *assignment) judge(class int) How {
 	switch {
 	case cutUp:
 		return ByCut
-	case trains && tests:
+	case tests && (trains || a.opts.Train == 0):
 		return ByCaptures
 	}
 	return Untestable

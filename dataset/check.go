@@ -25,12 +25,11 @@ type Report struct {
 
 // FlowCounts is what became of the flows of all captures.
 type FlowCounts struct {
-	All            int    `json:"all"`
-	Examples       int    `json:"examples"`   // labelled, with payload
-	NoPayload      int    `json:"no_payload"` // without any payload packet
-	Unlabelled     int    `json:"unlabelled"` // with payload, without label
-	Ambiguous      int    `json:"ambiguous"`  // of these, rows of different labels fit
-	PayloadsMissed uint64 `json:"payloads_missed"`
+	All        int `json:"all"`
+	Examples   int `json:"examples"`   // labelled, with payload
+	NoPayload  int `json:"no_payload"` // without any payload packet
+	Unlabelled int `json:"unlabelled"` // with payload, without label
+	Ambiguous  int `json:"ambiguous"`  // of these, rows of different labels fit
 }
 
 // ClassReport is what a set holds of one class.
@@ -62,7 +61,6 @@ func (s *Set) Check() *Report {
 		r.Flows.NoPayload += c.NoPayload
 		r.Flows.Unlabelled += c.Unlabelled
 		r.Flows.Ambiguous += c.Ambiguous
-		r.Flows.PayloadsMissed += c.PayloadsMissed
 	}
 	r.Copies = s.copies()
 	r.Classes = make([]ClassReport, len(s.Classes))
@@ -214,9 +212,6 @@ func (r *Report) warn() {
 	}
 	if r.Flows.Ambiguous > 0 {
 		warn("of these, rows of different labels fit %d", r.Flows.Ambiguous)
-	}
-	if r.Flows.PayloadsMissed > 0 {
-		warn("%d payloads were not kept for want of memory", r.Flows.PayloadsMissed)
 	}
 	for _, t := range r.Tables {
 		if t.NoFlow > 0 {

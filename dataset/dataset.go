@@ -78,13 +78,12 @@ type Capture struct {
 	SHA256 string            // of the file as it lies there
 	Bytes  int64             // size of the file
 
-	Packets        uint64 // all packets in the file
-	Flows          int    // flows of the table, with and without payload
-	Examples       int    // labelled flows with payload: those in Set.Flows
-	NoPayload      int    // flows without any payload packet
-	Unlabelled     int    // flows with payload and without label
-	Ambiguous      int    // of these, flows that rows of different labels fit equally well
-	PayloadsMissed uint64 // payloads that the openings could not hold for want of memory
+	Packets    uint64 // all packets in the file
+	Flows      int    // flows of the table, with and without payload
+	Examples   int    // labelled flows with payload: those in Set.Flows
+	NoPayload  int    // flows without any payload packet
+	Unlabelled int    // flows with payload and without label
+	Ambiguous  int    // of these, flows that rows of different labels fit equally well
 }
 
 // Flow is one example for the flow model: a labelled flow with at least one payload packet.

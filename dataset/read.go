@@ -37,9 +37,13 @@ func newBudget(limit int64) *budget { return &budget{limit: limit} }
 // take asks for n more bytes.
 func (b *budget) take(n int) error {
 	if used := b.used.Add(int64(n)); used > b.limit {
-		return fmt.Errorf("%w of %d MiB: raise the limit, keep fewer packets or bytes per flow, or leave captures out", ErrTooLarge, b.limit>>20)
+		return b.exceeded()
 	}
 	return nil
+}
+
+func (b *budget) exceeded() error {
+	return fmt.Errorf("%w of %d MiB: keep fewer packets or bytes per flow, or leave captures out", ErrTooLarge, b.limit>>20)
 }
 
 // readCaptures reads the captures of the plan, several at a time, into Set.Captures and
@@ -215,9 +219,11 @@ func readCapture(j *job, opts Options, mem *budget) (*reading, error) {
 		return nil, r.err
 	}
 	counters := m.Counters()
+	if counters.Flow.OpeningsShort > 0 {
+		return nil, mem.exceeded()
+	}
 	r.faults = in.Faults()
 	r.capture.Packets = counters.Packets
-	r.capture.PayloadsMissed = counters.Flow.OpeningsShort
 	if counters.Packets == 0 {
 		r.capture.First, r.capture.Last = 0, 0
 	}
