@@ -88,16 +88,13 @@ var (
 	ErrMismatch = errors.New("model: does not fit")
 )
 
-// Check refuses a package of another kind, of other features, or whose labels do not match the
-// number of classes (0: the kind has none).
-func (p *Package) Check(kind Kind, features string, classes int) error {
+// Check refuses a package of another kind or of other features than this program makes.
+func (p *Package) Check(kind Kind, features string) error {
 	switch {
 	case p.Kind != kind:
 		return fmt.Errorf("%w: %s is a model for %q, %q is needed", ErrMismatch, p.Ref(), p.Kind, kind)
 	case p.Features != features:
 		return fmt.Errorf("%w: %s was trained on features %q, this weir makes %q: train it again", ErrMismatch, p.Ref(), p.Features, features)
-	case len(p.Labels) != classes:
-		return fmt.Errorf("%w: %s has %d labels for %d classes", ErrMismatch, p.Ref(), len(p.Labels), classes)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/weirnet/weir/classify"
 	"github.com/weirnet/weir/dataset"
+	"github.com/weirnet/weir/evaluate"
 	"github.com/weirnet/weir/model"
 	"github.com/weirnet/weir/train"
 )
@@ -124,6 +125,8 @@ func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
 	validation := train.Samples(set, split.Sides[dataset.Validation], &arch)
 	epochs := g.epochs()
 	o.OnStep, o.OnEpoch = epochs.step, epochs.appsEpoch
+	baselines := fitBaselines(set, split)
+	o.Evaluate = func(m *classify.Model) (json.RawMessage, error) { return g.validationOf(m, set, split, baselines) }
 	result, err := train.Apps(ctx, training, validation, o)
 	epochs.done()
 	if err != nil {
@@ -135,16 +138,16 @@ func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
 	if result.Resumed > 0 {
 		g.info("went on from epoch %d of an interrupted run", result.Resumed)
 	}
-	return g.saveApps(f, set, split, result, time.Since(started))
+	return g.saveApps(f, set, split, result, baselines, time.Since(started))
 }
 
 // saveApps stores the result as a new version and promotes it.
-func (g *shared) saveApps(f *appsFlags, set *dataset.Set, split *dataset.Split, result *train.AppsResult, took time.Duration) error {
+func (g *shared) saveApps(f *appsFlags, set *dataset.Set, split *dataset.Split, result *train.AppsResult, baselines []evaluate.Baseline, took time.Duration) error {
 	settings, weights, err := result.Model.Save()
 	if err != nil {
 		return err
 	}
-	p := &model.Package{Weights: weights, Manifest: model.Manifest{
+	p := &model.Package{Weights: weights, Evaluation: result.Evaluation, Manifest: model.Manifest{
 		Kind: model.Apps, Name: f.model, Weir: version, Profile: result.Model.Arch.Profile,
 		Features: classify.FeatureVersion, Labels: result.Model.Labels, Settings: settings,
 		Training: model.Training{Seconds: took.Seconds()},
@@ -157,10 +160,10 @@ func (g *shared) saveApps(f *appsFlags, set *dataset.Set, split *dataset.Split, 
 	if p.Training.Split, err = json.Marshal(split.Record); err != nil {
 		return err
 	}
-	if p.Training.Options, err = json.Marshal(f.options); err != nil {
+	if p.Baseline, err = json.Marshal(baselines); err != nil {
 		return err
 	}
-	if p.Evaluation, p.Baseline, err = validationOf(set, split, result); err != nil {
+	if p.Training.Options, err = json.Marshal(f.options); err != nil {
 		return err
 	}
 	return g.keep(p, !f.noPromote)

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirnet/weir/capture"
+	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/meter"
+	"github.com/weirnet/weir/sensor"
+	"github.com/weirnet/weir/train"
+)
+
+func newRun(g *shared) *cobra.Command {
+	var (
+		in                         input
+		home                       []string
+		apps, detector, file, page string
+	)
+	c := &cobra.Command{
+		Use:   "run -r FILE…",
+		Short: "Label flows, score windows, raise alerts",
+		Long: `Run the models over captures: every flow gets its application, every window its score, and what
+is anomalous an alert with its explanation. Events are JSON lines (docs/formats.md); a summary
+for people goes to stderr.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg := sensor.Config{Meter: meter.Config{Tunnels: in.tunnels, Lateness: time.Second, MaxGap: maxSilence}}
+			nets := windowFlags{length: time.Second, home: home}
+			homes, err := nets.config()
+			if err != nil {
+				return err
+			}
+			cfg.Meter.Home = homes.Home
+			if apps != "" {
+				if cfg.Apps, _, err = g.loadApps(apps); err != nil {
+					return err
+				}
+				cfg.Meter.Flow = train.OpeningConfig(&cfg.Apps.Arch)
+			}
+			if detector != "" {
+				if cfg.Anomaly, cfg.AnomalyName, err = g.loadAnomaly(detector); err != nil {
+					return err
+				}
+			}
+			out, finish, err := output(file)
+			if err != nil {
+				return err
+			}
+			w := event.NewWriter(out)
+			cfg.Emit = w.Write
+			s, err := sensor.New(cfg, g.workers)
+			if err != nil {
+				return finish(usageError{err})
+			}
+			started := time.Now()
+			readErr := in.read(c.Context(), func(r *capture.Reader, batch []capture.Packet) error { return s.Add(r.File(), batch) })
+			summary, err := s.Close()
+			if err := finish(errors.Join(err, w.Flush())); err != nil {
+				return err
+			}
+			if !g.quiet {
+				printSummary(summary, time.Since(started))
+			}
+			if page != "" {
+				if err := writePage(page, sensor.Report(summary, in.files)); err != nil {
+					return err
+				}
+				g.info("report: %s", page)
+			}
+			return readErr
+		},
+	}
+	in.flags(c)
+	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout)")
+	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
+	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
+	c.Flags().StringVar(&page, "report", "", "file for the report with figures, one HTML page")
+	c.Flags().StringSliceVar(&home, "home", nil, "home networks (CIDR): windows count only packets with exactly one end inside")
+	return c
+}
+
+// maxSilence is how many empty windows in a row are scored before a silence is skipped and told:
+// after so many, more say nothing new, and a wrong clock in a capture must not cost hours.
+const maxSilence = 20_000
+
+const barWidth = 30
+
+// printSummary tells a person what passed.
+func printSummary(s *sensor.Summary, took time.Duration) {
+	out := os.Stderr
+	c := &s.Counters
+	fmt.Fprintf(out, "%d packets, %d bytes, %d flows in %.1f s (%.0f packets/s)\n", c.Packets, c.Bytes, c.Flow.Flows,
+		took.Seconds(), float64(c.Packets)/max(took.Seconds(), 1e-9))
+	most := uint64(1)
+	width := len("no label")
+	for _, a := range s.Apps {
+		most = max(most, a.Packets)
+		width = max(width, len([]rune(appName(a))))
+	}
+	if len(s.Apps) > 0 {
+		fmt.Fprintf(out, "\n%-*s  %-*s  %9s  %12s  %7s\n", width, "application", barWidth, "", "packets", "payload B", "flows")
+	}
+	for _, a := range s.Apps[:min(len(s.Apps), 20)] {
+		bar := strings.Repeat("█", int((a.Packets*barWidth+most-1)/most))
+		fmt.Fprintf(out, "%-*s  %-*s  %9d  %12d  %7d\n", width, appName(a), barWidth, bar, a.Packets, a.Payload, a.Flows)
+	}
+	if n := len(s.Apps) - 20; n > 0 {
+		fmt.Fprintf(out, "and %d more\n", n)
+	}
+	if c.Window.Windows > 0 {
+		fmt.Fprintf(out, "\n%d windows, %d alerts in %d incidents\n", c.Window.Windows, s.AlertCount, s.Incidents)
+	}
+	for i, a := range s.Alerts {
+		if i == 10 {
+			fmt.Fprintf(out, "and %d more alerts\n", s.AlertCount-10)
+			break
+		}
+		fmt.Fprintf(out, "  %s  score %.3g (threshold %.3g): %s\n", time.Unix(0, int64(a.Start)).UTC().Format(time.DateTime), a.Score, a.Threshold, sensor.Explain(&a))
+	}
+	printCounts("not decoded", sensor.DecodeErrors(c))
+	printCounts("dropped", sensor.Drops(c))
+}
+
+// appName is what a person reads for a total; labels come from users and may hold anything.
+func appName(a sensor.AppTotal) string {
+	switch {
+	case a.Name == "":
+		return "no label"
+	case a.Novel:
+		return fmt.Sprintf("novel (nearest %s)", printable(a.Name))
+	}
+	return printable(a.Name)
+}
+
+func printable(s string) string {
+	return strings.Trim(fmt.Sprintf("%q", s), `"`)
+}
+
+func printCounts(title string, counts map[string]uint64) {
+	if len(counts) == 0 {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "%s:", title)
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(os.Stderr, " %s %d", name, counts[name])
+	}
+	fmt.Fprintln(os.Stderr)
+}

@@ -1,0 +1,124 @@
+package sensor
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/weirnet/weir/classify"
+	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/flow"
+	"github.com/weirnet/weir/meter"
+	"github.com/weirnet/weir/packet"
+)
+
+// Summary is what a person wants to know at the end of a run.
+type Summary struct {
+	Counters   meter.Counters
+	Apps       []AppTotal // most packets first; flows without label last
+	AlertCount uint64
+	Alerts     []event.Alert // the first maxAlerts
+	Timeline   []Point       // a point per window, the first maxPoints
+	Incidents  uint64        // alerts merged: at most two windows apart
+
+	totals map[appKey]*AppTotal
+}
+
+// Point is the score of one window.
+type Point struct {
+	Nanos     int64
+	Score     float64
+	Threshold float64
+	Anomalous bool
+}
+
+// Bounds of what a summary keeps, so that a run may last.
+const (
+	maxAlerts = 1000
+	maxPoints = 1 << 20
+)
+
+// AppTotal is the traffic of one application.
+type AppTotal struct {
+	Name    string // empty: no label
+	Novel   bool   // unlike everything in training; Name is the nearest label
+	Flows   uint64
+	Packets uint64
+	Bytes   uint64 // frames on the wire
+	Payload uint64 // application payloads on the wire
+}
+
+// add merges the totals of a worker.
+func (s *Summary) add(w *worker) {
+	if s.totals == nil {
+		s.totals = map[appKey]*AppTotal{}
+	}
+	for key, t := range w.totals {
+		sum := s.totals[key]
+		if sum == nil {
+			sum = new(AppTotal)
+			s.totals[key] = sum
+		}
+		sum.Flows += t.Flows
+		sum.Packets += t.Packets
+		sum.Bytes += t.Bytes
+		sum.Payload += t.Payload
+	}
+}
+
+// finish names and orders the totals.
+func (s *Summary) finish(m *classify.Model) {
+	for key, t := range s.totals {
+		if key.class != flow.NoClass {
+			t.Name, t.Novel = m.Labels[key.class], key.novel
+		}
+		s.Apps = append(s.Apps, *t)
+	}
+	slices.SortFunc(s.Apps, func(a, b AppTotal) int {
+		if (a.Name == "") != (b.Name == "") {
+			return cmp.Compare(b.Name, a.Name)
+		}
+		return cmp.Or(cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Name, b.Name), compareBool(a.Novel, b.Novel))
+	})
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// DecodeErrors returns the packets that could not be decoded whole, by reason; packets of other
+// protocols than IP are not errors.
+func DecodeErrors(c *meter.Counters) map[string]uint64 {
+	errors := map[string]uint64{}
+	for r, n := range c.Decoded {
+		if reason := packet.Reason(r); n > 0 && reason != packet.OK && reason != packet.NotIP {
+			errors[reason.String()] = n
+		}
+	}
+	return errors
+}
+
+// Drops returns what was not done for want of room or time, by reason.
+func Drops(c *meter.Counters) map[string]uint64 {
+	drops := map[string]uint64{}
+	for name, n := range map[string]uint64{
+		"flows_evicted":         c.Flow.Evicted,
+		"openings_cut_short":    c.Flow.OpeningsShort,
+		"fragments_unmatched":   c.Flow.FragmentsAlone,
+		"fragments_forgotten":   c.Flow.FragmentsEvicted,
+		"packets_late":          c.Window.Late,
+		"packets_lost":          c.Window.Lost,
+		"empty_windows_skipped": uint64(c.Window.Skipped),
+		"windows_closed_early":  c.ClosedForMem,
+	} {
+		if n > 0 {
+			drops[name] = n
+		}
+	}
+	return drops
+}

@@ -1,0 +1,108 @@
+package sensor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weirnet/weir/anomaly"
+	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/window"
+)
+
+// topLen is how many addresses, ports and applications an alert names.
+const topLen = 5
+
+// window scores a closed window. The meter calls it between packets.
+func (s *Sensor) window(w *window.Window) {
+	s.drain()
+	v := w.Vector()
+	r := s.detector.Score(v)
+	end := w.Start + int64(w.Length)
+	out := event.Window{
+		Start: event.Time(w.Start), Length: w.Length.Seconds(), Packets: w.Packets(),
+		Score: r.Score, Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Model: s.cfg.AnomalyName,
+	}
+	apps := s.takeApps(window.Index(w.Start, w.Length))
+	s.emit(&event.Event{Nanos: end, Type: event.TypeWindow, Window: &out})
+	if len(s.summary.Timeline) < maxPoints {
+		s.summary.Timeline = append(s.summary.Timeline, Point{w.Start, r.Score, r.Threshold, r.Anomalous})
+	}
+	if !r.Anomalous {
+		return
+	}
+	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: evidence(s.file, w.Start, end)}
+	s.emit(&event.Event{Nanos: end, Type: event.TypeAlert, Alert: &alert})
+	if s.summary.AlertCount == 0 || w.Start-s.lastAlert > int64(anomaly.IncidentGap)*int64(w.Length) {
+		s.summary.Incidents++
+	}
+	s.lastAlert = w.Start
+	s.summary.AlertCount++
+	if len(s.summary.Alerts) < maxAlerts {
+		s.summary.Alerts = append(s.summary.Alerts, alert)
+	}
+}
+
+// takeApps returns the packets of a window by application, most first, and forgets them.
+func (s *Sensor) takeApps(index int64) []event.Count {
+	if s.cfg.Apps == nil {
+		return nil
+	}
+	sum := map[int32]uint64{}
+	for _, w := range s.workers {
+		for class, n := range w.apps[index] {
+			sum[class] += n
+		}
+		delete(w.apps, index)
+	}
+	var counts []event.Count
+	for class, n := range sum {
+		counts = append(counts, event.Count{Name: s.cfg.Apps.Labels[class], Packets: n})
+	}
+	slices.SortFunc(counts, func(a, b event.Count) int {
+		return cmp.Or(cmp.Compare(b.Packets, a.Packets), strings.Compare(a.Name, b.Name))
+	})
+	return counts[:min(len(counts), topLen)]
+}
+
+// features takes a score apart, the largest share first.
+func features(observed window.Vector, r anomaly.Result) []event.Feature {
+	all := make([]event.Feature, len(observed))
+	for i, v := range observed {
+		all[i] = event.Feature{Name: window.Names[i], Observed: v, Expected: r.Expected[i], Share: r.Shares[i]}
+	}
+	slices.SortStableFunc(all, func(a, b event.Feature) int { return cmp.Compare(b.Share, a.Share) })
+	return all
+}
+
+func top(w *window.Window, apps []event.Count) event.Top {
+	t := w.Top(topLen)
+	out := event.Top{Apps: apps}
+	for _, a := range t.SrcAddrs {
+		out.Sources = append(out.Sources, event.Count{Name: a.Addr.String(), Packets: a.Packets})
+	}
+	for _, a := range t.DstAddrs {
+		out.Destinations = append(out.Destinations, event.Count{Name: a.Addr.String(), Packets: a.Packets})
+	}
+	for _, p := range t.DstPorts {
+		out.Ports = append(out.Ports, event.Count{Name: strconv.Itoa(int(p.Port)), Packets: p.Packets})
+	}
+	return out
+}
+
+// evidence tells how to cut the packets of a window out of the capture they came from.
+func evidence(file string, start, end int64) event.Evidence {
+	seconds := func(nanos int64) string { return strconv.FormatFloat(time.Duration(nanos).Seconds(), 'f', 6, 64) }
+	return event.Evidence{
+		Start: event.Time(start), End: event.Time(end), Files: file,
+		How: fmt.Sprintf("editcap -A %s -B %s %s evidence.pcapng", seconds(start), seconds(end), shellQuote(file)),
+	}
+}
+
+// shellQuote makes one word of a shell command of a file's name, whatever is in it.
+func shellQuote(name string) string {
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}
