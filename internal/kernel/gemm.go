@@ -22,7 +22,7 @@ const (
 	depth     = 256      // longest run of k that is summed in one accumulator
 	blockA    = 32 << 10 // floats of A that all panels of B pass over: half of a 256 KiB L2
 	blockCols = 1024     // columns of B that are packed at once: at most 1 MiB with depth
-	packRows  = 48       // from this many rows of C on, copying B into panels pays
+	packRows  = 256      // with more rows of C than this, copying B into panels pays
 )
 
 // Gemm computes C = op(A)·op(B) + beta·C for row-major matrices, where op(A) is m×k, op(B) is
@@ -124,7 +124,7 @@ type product struct {
 // run adds the products of k from..from+k-1.
 func (p *product) run(from, k int) {
 	shape := shapes[active]
-	pack := p.transB || p.m >= packRows && p.n > shape.cols
+	pack := p.transB || p.m > packRows && p.n > shape.cols
 	if !pack {
 		p.columns(from, k, 0, p.n, p.b[from*p.bStep:], p.bStep, shape.cols)
 		return
