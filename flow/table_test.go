@@ -297,6 +297,7 @@ func TestFragments(t *testing.T) {
 		{"never port 0", []sent{{0, zero}, {1, other}}, "0:1+0 forced_end, 1:1+0 forced_end"},
 		{"too late", []sent{{0, first}, {30 * second, later}}, "0:1+0 forced_end, 1:1+0 forced_end"},
 		{"too early", []sent{{30 * second, first}, {0, later}}, "0:1+0 forced_end, 1:1+0 forced_end"},
+		{"an age apart", []sent{{-1 << 63, first}, {1<<63 - 1, later}}, "0:1+0 forced_end, 1:1+0 forced_end"},
 		{"just in time", []sent{{0, first}, {30*second - 1, later}}, "0:2+0 forced_end"},
 		{"ipv6 without regard to the protocol", []sent{{0, first6}, {1, later6}}, "0:2+0 forced_end"},
 	}

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -47,10 +48,13 @@ func TestDecodeLinks(t *testing.T) {
 		{"pppoe vlan ipv6", LinkEthernet, join(macs, uint16(0x8100), uint16(7), uint16(0x8864), 0x11, 0, 0, 9, 0, 55, uint16(0x0057), udpIn6), "ok vlans=1 vlan=7" + udp6[2:] + "ip=53@26" + dns},
 		{"pppoe lcp", LinkEthernet, join(macs, uint16(0x8864), 0x11, 0, 0, 9, 0, 6, uint16(0xc021), 9, 1, 0, 4), "not_ip"},
 		{"pppoe discovery code", LinkEthernet, join(macs, uint16(0x8864), 0x11, 9, 0, 9, 0, 6, uint16(0x0021), tcpIn4), "not_ip"},
+		{"pppoe cut", LinkPPPoE, join(0x11, 0, 0, 9, 0), "truncated_link"},
 		{"pppoe link", LinkPPPoE, join(0x11, 0, 0, 9, 0, 47, uint16(0x0021), tcpIn4), tcp4 + "ip=45@8" + tail},
 		{"snap", LinkEthernet, join(macs, uint16(53), "\xaa\xaa\x03\x00\x00\x00", uint16(0x0800), tcpIn4), tcp4 + "ip=45@22" + tail},
 		{"snap vlan", LinkEthernet, join(macs, uint16(57), "\xaa\xaa\x03\x00\x00\x00", uint16(0x8100), uint16(3), uint16(0x0800), tcpIn4), "ok vlans=1 vlan=3" + tcp4[2:] + "ip=45@26" + tail},
 		{"snap other organisation", LinkEthernet, join(macs, uint16(53), "\xaa\xaa\x03\x00\x00\x0c", uint16(0x0800), tcpIn4), "not_ip"},
+		{"snap in snap", LinkEthernet, join(macs, uint16(53), "\xaa\xaa\x03\x00\x00\x00", uint16(53), tcpIn4), "not_ip"},
+		{"llc cut", LinkEthernet, join(macs, uint16(53), "\xaa\xaa"), "truncated_link"},
 		{"snap cut", LinkEthernet, join(macs, uint16(53), "\xaa\xaa\x03\x00"), "truncated_link"},
 		{"llc ip", LinkEthernet, join(macs, uint16(48), "\x06\x06\x03", tcpIn4), tcp4 + "ip=45@17" + tail},
 		{"llc spanning tree", LinkEthernet, join(macs, uint16(38), "\x42\x42\x03", strings.Repeat("\x00", 35)), "not_ip"},
@@ -60,7 +64,12 @@ func TestDecodeLinks(t *testing.T) {
 		{"ppp mpls", LinkPPPHDLC, join("\xff\x03", uint16(0x0281), 0, 2, 0x11, 64, tcpIn4), tcp4 + "ip=45@8" + tail},
 		{"ppp hdlc cisco", LinkPPPHDLC, join("\x0f\x00", uint16(0x0800), tcpIn4), tcp4 + "ip=45@4" + tail},
 		{"ppp cut", LinkPPP, join("\xff\x03\x00"), "truncated_link"},
+		{"ppp cut before protocol", LinkPPP, join("\xff\x03"), "truncated_link"},
+		{"ppp cut in framing", LinkPPP, join("\xff"), "truncated_link"},
+		{"ppp upstream mpls", LinkPPP, join("\xff\x03", uint16(0x0283), 0, 2, 0x11, 64, tcpIn4), tcp4 + "ip=45@8" + tail},
+		{"ppp hdlc cisco cut", LinkPPPHDLC, join("\x0f\x00\x08"), "truncated_link"},
 		{"pppd", LinkPPPD, join("\x01\x03", uint16(0x0021), tcpIn4), tcp4 + "ip=45@4" + tail},
+		{"cisco hdlc cut", LinkCiscoHDLC, join("\x8f\x00\x08"), "truncated_link"},
 		{"cisco hdlc", LinkCiscoHDLC, join("\x8f\x00", uint16(0x86dd), udpIn6), udp6 + "ip=53@4" + dns},
 		{"sll", LinkSLL, join(sll, uint16(0x0800), tcpIn4), tcp4 + "ip=45@16" + tail},
 		{"sll vlan", LinkSLL, join(sll, uint16(0x8100), uint16(9), uint16(0x0800), tcpIn4), "ok vlans=1 vlan=9" + tcp4[2:] + "ip=45@20" + tail},
@@ -187,6 +196,7 @@ func TestDecodeIPv6(t *testing.T) {
 		{"extension cut in its body", ipv6Packet(60, join(options(17), segment))[:44], 61, "truncated_extension" + head + "proto=17 ttl=63 ip=61@0"},
 		{"extension cut in its head", ipv6Packet(60, join(options(17), segment))[:41], 61, "truncated_extension" + head + "proto=60 ttl=63 ip=61@0"},
 		{"extension beyond the packet", ipv6Packet(60, join(17, 200, segment)), 0, "truncated_extension" + head + "proto=17 ttl=63 ip=55@0"},
+		{"authentication cut", ipv6Packet(51, join(auth(17), segment))[:41], 77, "truncated_extension" + head + "proto=51 ttl=63 ip=77@0"},
 		{"fragment header cut", ipv6Packet(44, join(fragment(17, 8), segment))[:47], 61, "truncated_extension" + head + "proto=44 ttl=63 ip=61@0"},
 		{"thirty-nine bytes", ipv6Packet(17, segment)[:39], 53, "truncated_ip"},
 		{"header only", ipv6Packet(17, segment)[:40], 53, "truncated_transport" + head + "proto=17 ttl=63 ip=53@0"},
@@ -255,6 +265,22 @@ func TestDecodeTransport(t *testing.T) {
 				t.Errorf("\n got %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestAddr(t *testing.T) {
+	for _, s := range []string{"192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "::"} {
+		want := netip.MustParseAddr(s)
+		version := uint8(6)
+		if want.Is4() {
+			version = 4
+		}
+		if got := AddrFrom(want).Netip(version); got != want {
+			t.Errorf("AddrFrom(%v).Netip(%d) = %v", want, version, got)
+		}
+	}
+	if got := (Addr{1}).Netip(0); got.IsValid() {
+		t.Errorf("Netip(0) = %v, want no address", got)
 	}
 }
 

@@ -122,11 +122,9 @@ func (h *Headers) gre(f []byte, at int) (uint16, int, Reason) {
 	return h.etherType(next, f, at)
 }
 
-// gtpu passes the GTP-U header at an offset and its extension headers, 3GPP TS 29.281 section 5.
+// gtpu passes the GTP-U header at an offset, of which tunnelInUDP has seen the 8 bytes that every
+// one has, and its extension headers, 3GPP TS 29.281 section 5.
 func gtpu(f []byte, at int) (int, Reason) {
-	if len(f)-at < 8 {
-		return 0, TruncatedTransport
-	}
 	flags, message := f[at], f[at+1]
 	if message != 0xff { // signalling
 		return 0, NotIP

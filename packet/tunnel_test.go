@@ -63,6 +63,11 @@ func TestDecodeTunnels(t *testing.T) {
 		{"gtp-u extensions", inUDP(2152, 0x34, 0xff, gtp[2:], 0, 0, 0, 0x85, 1, 0, 0, 0x85, 2, 0, 0, 0, 0, 0, 0, 0, inner), GTPU, done},
 		{"gtp-u extension of length 0", inUDP(2152, 0x34, 0xff, gtp[2:], 0, 0, 0, 0x85, 0, 0, 0, 0, inner), GTPU, "ok v4"},
 		{"gtp-u extension cut", inUDP(2152, 0x34, 0xff, gtp[2:], 0, 0, 0, 0x85, 3, 0), GTPU, "ok v4"},
+		{"gtp-u extensions without end", inUDP(2152, 0x34, 0xff, gtp[2:], 0, 0, 0, 0x85, strings.Repeat("\x01\x00\x00\x85", 10), inner), GTPU, "ok v4"},
+		{"gtp-u cut before extensions", inUDP(2152, 0x34, 0xff, gtp[2:], 0, 0, 0, 0x85), GTPU, "ok v4"},
+		{"gtp-u cut in options", inUDP(2152, 0x34, 0xff, gtp[2:], 0, 0), GTPU, "ok v4"},
+		{"gtp-u cut", inUDP(2152, gtp), GTPU, "ok v4"},
+		{"gre very cut", in(47, uint16(0)), GRE, "ok v4"},
 		{"gtp-u echo", inUDP(2152, 0x32, 1, 0, 4, 0, 0, 0, 0, 0, 1, 0, 0), GTPU, "ok v4"},
 		{"gtp prime", inUDP(2152, 0x20, 0xff, gtp[2:], inner), NoTunnel, "ok v4"},
 		{"four deep", nested(4), IPIP, done},
@@ -91,5 +96,13 @@ func TestDecodeTunnels(t *testing.T) {
 				t.Errorf("DecodeInner:\n got %s\nwant it to begin with %s", got, want)
 			}
 		})
+	}
+}
+
+func TestTunnelNames(t *testing.T) {
+	for tunnel, want := range map[Tunnel]string{NoTunnel: "", GRE: "gre", VXLAN: "vxlan", IPIP: "ipip", GTPU: "gtpu", 99: "unknown"} {
+		if got := tunnel.String(); got != want {
+			t.Errorf("Tunnel(%d) is %q, want %q", tunnel, got, want)
+		}
 	}
 }
