@@ -26,7 +26,7 @@ func (e *Embedding) Forward(index []uint16) []float32 {
 	e.index = index
 	e.y = sized(e.y, len(index)*e.Size)
 	for i, k := range index {
-		copy(e.y[i*e.Size:(i+1)*e.Size], e.Weight.Value[int(k)*e.Size:])
+		copy(e.y[i*e.Size:(i+1)*e.Size], e.Weight.Value[int(k)*e.Size:(int(k)+1)*e.Size])
 	}
 	return e.y
 }

@@ -327,3 +327,34 @@ func TestInit(t *testing.T) {
 		t.Errorf("variance %v, want %v", got, want)
 	}
 }
+
+func TestBugsPanic(t *testing.T) {
+	table := nn.NewEmbedding("e", 4, 3)
+	nn.Init(table.Params(), 1)
+	dense := nn.NewDense("d", 4, 3)
+	nn.Init(dense.Params(), 1)
+	lstm := nn.NewLSTM("l", 2, 3, 1, 0)
+	nn.Init(lstm.Params(), 1)
+	norm := nn.NewBatchNorm("b", 2)
+	nn.Init(norm.Params(), 1)
+	for name, bug := range map[string]func(){
+		"index beyond the table":       func() { table.Forward([]uint16{4}) },
+		"label beyond the classes":     func() { (&nn.CrossEntropy{Classes: 2}).Loss(make([]float32, 2), []int32{2}, nil, 1) },
+		"values that are not rows":     func() { dense.Forward(nn.Pass{}, make([]float32, 6)) },
+		"lengths that do not add up":   func() { lstm.Forward(nn.Pass{}, make([]float32, 8), []int{3}) },
+		"state of another size":        func() { lstm.Step(make([]float32, 2), make([]float32, 6), make([]float32, 3)) },
+		"backward after evaluation":    func() { norm.Backward(norm.Forward(nn.Pass{}, make([]float32, 4))) },
+		"kernel larger than the image": func() { nn.NewConv1D("c", 7, 1, 1, 8, 1) },
+		"dropout of everything":        func() { nn.NewDropout("d", 1) },
+		"two parameters of one name":   func() { nn.Init(append(dense.Params(), dense.Params()...), 1) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			bug()
+		}()
+	}
+}

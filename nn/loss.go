@@ -39,6 +39,9 @@ func (c *CrossEntropy) weight(i int, label int32, weights []float32) float64 {
 	if label < 0 {
 		return 0
 	}
+	if int(label) >= c.Classes {
+		panic(fmt.Sprintf("nn: CrossEntropy: label %d of %d classes", label, c.Classes))
+	}
 	w := 1.0
 	if c.Weights != nil {
 		w = float64(c.Weights[label])

@@ -25,8 +25,8 @@ type BatchNorm struct {
 	train             bool
 	x, y, dx          []float32
 	mean, inv         []float32 // of the last training pass: μ and 1/√(σ² + Eps)
-	a, b              []float32 // y = a·x + b; in Backward dx = a·dy + b·x + c
-	c                 []float32
+	gain, offset      []float32 // y = gain·x + offset; in Backward dx = gain·dy + slope·x + offset
+	slope             []float32
 	sum, square       []float64
 	partSum, partProd []float32
 }
@@ -57,22 +57,24 @@ func (b *BatchNorm) Forward(p Pass, x []float32) []float32 {
 	n := rows("BatchNorm", x, b.Channels)
 	b.x, b.train = x, p.Train
 	b.y = sized(b.y, len(x))
-	b.a, b.b = sized(b.a, b.Channels), sized(b.b, b.Channels)
+	b.gain, b.offset = sized(b.gain, b.Channels), sized(b.offset, b.Channels)
 	if p.Train {
 		b.observe(n)
 	}
-	for j := range b.a {
-		mean, inv := b.Mean.Value[j], float32(1/math.Sqrt(float64(b.Var.Value[j])+b.Eps))
-		if p.Train {
+	for j := range b.gain {
+		var mean, inv float32
+		if p.Train { // the running statistics may be moving at this moment
 			mean, inv = b.mean[j], b.inv[j]
+		} else {
+			mean, inv = b.Mean.Value[j], float32(1/math.Sqrt(float64(b.Var.Value[j])+b.Eps))
 		}
-		b.a[j] = b.Scale.Value[j] * inv
-		b.b[j] = b.Shift.Value[j] - mean*b.a[j]
+		b.gain[j] = b.Scale.Value[j] * inv
+		b.offset[j] = b.Shift.Value[j] - mean*b.gain[j]
 	}
 	if b.ReLU {
-		kernel.AffineReLU(b.y, x, b.a, b.b)
+		kernel.AffineReLU(b.y, x, b.gain, b.offset)
 	} else {
-		kernel.Affine(b.y, x, b.a, b.b)
+		kernel.Affine(b.y, x, b.gain, b.offset)
 	}
 	return b.y
 }
@@ -139,21 +141,21 @@ func (b *BatchNorm) Backward(dy []float32) []float32 {
 		addTo64(b.sum, b.partSum)
 		addTo64(b.square, b.partProd)
 	})
-	b.c = sized(b.c, b.Channels)
+	b.slope = sized(b.slope, b.Channels)
 	scale, shift := b.Scale.grad(), b.Shift.grad()
-	for j := range b.c {
+	for j := range b.slope {
 		inv := float64(b.inv[j])
 		dScale, dShift := b.square[j]*inv, b.sum[j]
 		scale[j] += float32(dScale)
 		shift[j] += float32(dShift)
-		a := float64(b.Scale.Value[j]) * inv
-		slope := -a * inv * dScale / float64(n)
-		b.a[j] = float32(a)
-		b.b[j] = float32(slope)
-		b.c[j] = float32(-a*dShift/float64(n) - slope*float64(b.mean[j]))
+		gain := float64(b.Scale.Value[j]) * inv
+		slope := -gain * inv * dScale / float64(n)
+		b.gain[j] = float32(gain)
+		b.slope[j] = float32(slope)
+		b.offset[j] = float32(-gain*dShift/float64(n) - slope*float64(b.mean[j]))
 	}
 	b.dx = sized(b.dx, len(dy))
-	kernel.Affine2(b.dx, dy, b.x, b.a, b.b, b.c)
+	kernel.Affine2(b.dx, dy, b.x, b.gain, b.slope, b.offset)
 	return b.dx
 }
 

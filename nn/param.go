@@ -62,9 +62,14 @@ func newParam(name string, init func(*Rand, []float32), shape ...int) *Param {
 }
 
 // Init gives every parameter fresh values. Each draws from its own stream, keyed by seed and
-// name, so adding a layer changes no other layer's start.
+// name, so adding a layer changes no other layer's start. It panics when two have the same name.
 func Init(params []*Param, seed uint64) {
+	seen := make(map[string]bool, len(params))
 	for _, p := range params {
+		if seen[p.Name] {
+			panic(fmt.Sprintf("nn: two parameters are named %s", p.Name))
+		}
+		seen[p.Name] = true
 		p.Value = make([]float32, p.Size())
 		h := fnv.New64a()
 		h.Write([]byte(p.Name))
@@ -94,18 +99,6 @@ func ZeroGrad(params []*Param) {
 			clear(p.grad())
 		}
 	}
-}
-
-// CheckNames returns an error when two parameters have the same name.
-func CheckNames(params []*Param) error {
-	seen := make(map[string]bool, len(params))
-	for _, p := range params {
-		if seen[p.Name] {
-			return fmt.Errorf("nn: two parameters are named %q", p.Name)
-		}
-		seen[p.Name] = true
-	}
-	return nil
 }
 
 // Export adds every parameter's values to tensors. They are not copied.
