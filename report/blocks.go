@@ -103,6 +103,6 @@ func figure(caption, alt, svg string) (template.HTML, error) {
 	return fragment("figure", struct {
 		Caption, Alt string
 		SVG          template.HTML
-		Wide         bool
-	}{caption, alt, template.HTML(svg), strings.Contains(svg, "<svg")})
+		Narrow       bool
+	}{caption, alt, template.HTML(svg), strings.Contains(svg, `class="narrow"`)})
 }

@@ -74,15 +74,15 @@ var (
 )
 
 // themed turns what the backend wrote into an SVG element to stand inside
-// HTML: no XML prologue, no name spaces (HTML knows them), a width relative to
-// the page's, the page's fonts, and tints as CSS variables. Only tags change: text is left as
+// HTML: no XML prologue, no name spaces (HTML knows them), no fixed size, the
+// page's fonts, and tints as CSS variables. Only tags change: text is left as
 // it was, whatever it looks like. The backend escapes text, so < begins a tag
 // and > ends one.
 func themed(svg string, w, h vg.Length) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, `<svg viewBox="0 0 %g %g"`, w.Points(), h.Points())
 	if w < chartWidth {
-		fmt.Fprintf(&out, ` class="narrow" style="max-width:%.4g%%"`, 100*w.Points()/chartWidth)
+		out.WriteString(` class="narrow"`)
 	}
 	out.WriteString(">")
 	_, svg, _ = strings.Cut(svg, "<svg")
@@ -108,11 +108,14 @@ func themed(svg string, w, h vg.Length) string {
 	return strings.TrimSpace(out.String())
 }
 
-// Sizes, in units of the view box: 920 units are the page's width.
+// Sizes, in units of the view box: 920 units are the page's width, and two
+// narrow figures stand side by side.
 const (
-	chartWidth = 920
-	textSize   = 12
-	smallSize  = 10.5
+	chartWidth   = 920
+	narrowWidth  = 450
+	narrowHeight = 400
+	textSize     = 12
+	smallSize    = 10.5
 )
 
 // style is the text style of a figure. Widths are measured with Liberation

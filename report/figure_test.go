@@ -42,7 +42,7 @@ func TestTimelineKeepsPeaks(t *testing.T) {
 				peak[column(p.Nanos)] = max(peak[column(p.Nanos)], p.Score)
 			}
 		}
-		got := line.columns(columns)
+		got := line.Columns(columns)
 		if scored <= columns {
 			if len(got) != scored {
 				t.Fatalf("%d scored points, %d kept", scored, len(got))

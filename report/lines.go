@@ -16,7 +16,7 @@ type Lines struct {
 	Caption  string
 	X, Y     string // names of the axes
 	Series   []Series
-	Unit     bool // both axes run from 0 to 1 and the figure is square
+	Unit     bool // both axes run from 0 to 1, and the figure takes half of the page's width
 	Share    bool // the vertical axis ends at 1 at most and starts where the curves do
 	Diagonal bool // a thin line of what chance would give
 	Whole    bool // marks on the horizontal axis at the points of the first series only
@@ -72,9 +72,7 @@ func (l Lines) draw() string {
 		c.legend = append(c.legend, key{name: s.Name, tint: series(i), dashed: s.Dashed})
 	}
 	if l.Unit {
-		// Not wider than high would waste the page; a ratio of 4 to 3 still shows the corner.
-		c.width, c.height = 620, 450
-		c.gridX = true
+		c.width, c.height, c.gridX = narrowWidth, narrowHeight, true
 	}
 	c.Add(plotFunc(func(d draw.Canvas, p *plot.Plot) {
 		if l.Diagonal {
@@ -116,6 +114,9 @@ func (l Lines) ranges(c *chart) {
 	}
 	c.X.Min, c.X.Max, c.Y.Min, c.Y.Max = loX, hiX, loY, hiY
 	c.X.Tick.Marker, c.Y.Tick.Marker = steps(10, Plain), steps(5, Plain)
+	if l.Unit {
+		c.X.Tick.Marker = steps(5, Plain)
+	}
 	if l.Log {
 		c.Y.Scale, c.Y.Tick.Marker = plot.LogScale{}, decades(6, Plain)
 	}
@@ -174,8 +175,8 @@ func (r Reliability) html() (template.HTML, error) {
 		return figure(r.Caption, "no answers", "")
 	}
 	alt := fmt.Sprintf("accuracy against confidence in %d bins of %d answers", len(r.Bins), total)
-	c := newChart(450)
-	c.width, c.gridX = 620, true
+	c := newChart(narrowHeight)
+	c.width, c.gridX = narrowWidth, true
 	c.X.Min, c.X.Max, c.Y.Min, c.Y.Max = 0, 1, 0, 1
 	c.X.Tick.Marker, c.Y.Tick.Marker = steps(5, Plain), steps(5, Plain)
 	c.X.Label.Text = "confidence"

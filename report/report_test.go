@@ -68,7 +68,7 @@ func render(t *testing.T, p *Page) string {
 var (
 	elements   = "html head meta title style body header h1 h2 h3 p dl div dt dd nav a main section figure figcaption table thead tbody tr th td details summary article span pre footer svg g path text"
 	attributes = "lang charset name content class id href scope role aria-label viewBox style transform d x y"
-	styleValue = regexp.MustCompile(`^(max-width:[0-9.]+%|((fill|stroke|fill-opacity|stroke-opacity|stroke-width|stroke-dasharray|font-size):(none|var\(--[a-z0-9]+\)|[0-9.,e-]+(px)?);?)*)$`)
+	styleValue = regexp.MustCompile(`^((fill|stroke|fill-opacity|stroke-opacity|stroke-width|stroke-dasharray|font-size):(none|var\(--[a-z0-9]+\)|[0-9.,e-]+(px)?);?)*$`)
 )
 
 // Whatever the strings, the page has only our elements and attributes, links

@@ -37,7 +37,7 @@ type Span struct {
 }
 
 func (t Timeline) html() (template.HTML, error) {
-	points := t.columns(chartWidth)
+	points := t.Columns(chartWidth)
 	if len(points) == 0 {
 		return figure(t.Caption, "no scored windows", "")
 	}
@@ -54,10 +54,10 @@ func (t Timeline) html() (template.HTML, error) {
 
 func clock(nanos int64, layout string) string { return time.Unix(0, nanos).UTC().Format(layout) }
 
-// columns keeps the finite points in order of time, and of those that fall into
+// Columns keeps the finite points in order of time, and of those that fall into
 // one of n equal columns of time the one with the highest score. Threshold is
 // then the lowest in the column.
-func (t Timeline) columns(n int) []TimePoint {
+func (t Timeline) Columns(n int) []TimePoint {
 	var kept []TimePoint
 	for _, p := range t.Points {
 		if finite(p.Score) {
