@@ -353,9 +353,9 @@ func parseTime(text string, zone *time.Location) (nanos, precision int64, err er
 func parseUnix(text string) (nanos int64, ok bool) {
 	whole, fraction, _ := strings.Cut(text, ".")
 	n, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || strings.HasPrefix(whole, "+") {
-		f, err := strconv.ParseFloat(text, 64) // such as 1.5e9
-		if err != nil || math.IsNaN(f) || math.Abs(f) > 9e9 {
+	if err != nil || strings.Trim(fraction, "0123456789") != "" { // such as 1.5e9, or no number
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(math.Abs(f) <= maxSeconds) {
 			return 0, false
 		}
 		return int64(f * 1e9), true
@@ -378,9 +378,6 @@ func parseUnix(text string) (nanos int64, ok bool) {
 		sign = -1
 	}
 	for _, digit := range fraction {
-		if digit < '0' || digit > '9' {
-			return 0, false
-		}
 		unit /= 10
 		nanos += sign * int64(digit-'0') * unit
 	}
