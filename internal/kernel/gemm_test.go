@@ -108,6 +108,8 @@ func TestGemm(t *testing.T) {
 			}
 			if r.IntN(40) == 0 {
 				g.n, g.k = g.n+1000, g.k%64
+			} else if r.IntN(12) == 0 {
+				g.m, g.k = g.m+packRows, g.k%64
 			}
 			g.beta = []float32{0, 1, -0.5}[r.IntN(3)]
 			g.lda, g.ldb, g.ldc = g.k, g.n, g.n+r.IntN(3)
@@ -149,7 +151,7 @@ func FuzzGemm(f *testing.F) {
 func TestGemmRowAlone(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, transB := range []bool{false, true} {
-		const m, n, k = 61, 150, 700
+		const m, n, k = packRows + 30, 140, 300
 		a, b := randomFloats(r, m*k), randomFloats(r, k*n)
 		ldb := n
 		if transB {
@@ -159,8 +161,8 @@ func TestGemmRowAlone(t *testing.T) {
 		eachVariant(t, func(t *testing.T) {
 			all := make([]float32, m*n)
 			Gemm(false, transB, m, n, k, a, k, b, ldb, 0, all, n)
-			for rows := 1; rows <= m; rows += 4 {
-				for _, cols := range []int{1, 17, 140, n} {
+			for _, rows := range []int{1, 3, 14, 61, packRows, m} {
+				for _, cols := range []int{1, 17, 130, n} {
 					part := make([]float32, rows*cols)
 					Gemm(false, transB, rows, cols, k, a[(m-rows)*k:], k, b, ldb, 0, part, cols)
 					for i := range rows {
