@@ -50,7 +50,7 @@ const (
 // So an element depends on its row of op(A), its column of op(B) and k alone, never on m, n or
 // its place: a batch of one gives the bits that the same row gets in a batch of a thousand. The
 // assembly variants fuse multiply and add, so they agree with one another in every bit, and with
-// the Go variant up to rounding: |error| <= (k+1)·2^-24·Σ|a·b| for all of them.
+// the Go variant up to rounding: |error| <= (k+2)·2^-24·Σ|a·b| for all of them.
 //
 // Gemm panics when a slice is too short for its shape.
 func Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
@@ -63,7 +63,7 @@ func Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, l
 	checkMatrix("C", c, m, n, ldc)
 	if beta != 0 && beta != 1 {
 		for i := range m {
-			scaleRow(c[i*ldc:i*ldc+n], beta)
+			Scale(c[i*ldc:i*ldc+n], beta)
 		}
 		beta = 1
 	}
@@ -101,12 +101,6 @@ func Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, l
 func checkMatrix(name string, x []float32, rows, cols, stride int) {
 	if need := (rows-1)*stride + cols; len(x) < need {
 		panic(fmt.Sprintf("kernel: Gemm needs %d floats for %s (%d rows of %d, %d apart), has %d", need, name, rows, cols, stride, len(x)))
-	}
-}
-
-func scaleRow(x []float32, by float32) {
-	for i := range x {
-		x[i] *= by
 	}
 }
 
