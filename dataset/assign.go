@@ -98,8 +98,7 @@ func (a *assignment) byColumn() error {
 			counting = append(counting, i)
 		}
 	}
-	s.byStart(counting)
-	var values []string // in order of the last capture's time
+	var values []string
 	has, named := false, false
 	for _, i := range counting {
 		value, ok := s.Captures[i].Facts[opts.Column]
@@ -109,8 +108,10 @@ func (a *assignment) byColumn() error {
 		}
 		_, side := columnSide(value)
 		named = named || side
-		values = append(slices.DeleteFunc(values, func(v string) bool { return v == value }), value)
+		values = append(values, value)
 	}
+	slices.SortFunc(values, compareLabels)
+	values = slices.Compact(values)
 	if !has {
 		return fmt.Errorf("dataset: split by column %q: no capture has it", opts.Column)
 	}

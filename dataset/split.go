@@ -22,7 +22,8 @@ type SplitOptions struct {
 	// Column names a column of labels.csv that gives the sides, in place of the rule: captures
 	// whose value is in TestValues test, those in ValidationValues validate, the others train.
 	// Without either list the values train, validation and test (or val, dev) mean what they say
-	// and, where none of them occurs, the last value in order of time validates.
+	// and, where none of them occurs, the last value validates (numbers by value, others by their
+	// bytes).
 	Column                       string
 	ValidationValues, TestValues []string
 
