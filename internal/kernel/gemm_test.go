@@ -230,3 +230,25 @@ func TestGemmRefuses(t *testing.T) {
 		})
 	}
 }
+
+func TestTranspose(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(10, 11))
+		x, y := newBuffer(t, 1<<13), newBuffer(t, 1<<13)
+		for _, rows := range []int{0, 1, 3, 7, 8, 9, 16, 17, 65} {
+			for _, cols := range []int{0, 1, 7, 8, 9, 31, 64, 100} {
+				n := rows * cols
+				in, out := x.last(n, normal(r)), y.last(n, normal(r))
+				Transpose(out, in, rows, cols)
+				y.check(t, "dst", n)
+				for i := range rows {
+					for j := range cols {
+						if got, want := out[j*rows+i], in[i*cols+j]; got != want {
+							t.Fatalf("%d×%d: dst[%d,%d] is %v, want %v", rows, cols, j, i, got, want)
+						}
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,5 +1,14 @@
 package kernel
 
+// Transpose writes the transpose of x, which has rows of cols floats: dst[j*rows+i] = x[i*cols+j].
+// dst and x must not overlap.
+func Transpose(dst, x []float32, rows, cols int) {
+	if rows == 0 || cols == 0 {
+		return
+	}
+	packTransposed(dst[:rows*cols], x[:rows*cols], cols, rows, cols, rows)
+}
+
 // packB copies k×cols of B into panels of panelCols columns; the last panel is filled up with
 // zeros. Element (p, j) of B is at b[p*step+j] without trans, at b[j*step+p] with it.
 func packB(dst, b []float32, trans bool, k, cols, step, panelCols int) {
@@ -14,6 +23,7 @@ func packB(dst, b []float32, trans bool, k, cols, step, panelCols int) {
 	}
 }
 
+// packPanel copies k rows of width floats.
 func packPanel(dst, b []float32, k, width, step, panelCols int) {
 	switch width {
 	case 32: // copies of constant length are a few moves, not a call
@@ -33,6 +43,7 @@ func packPanel(dst, b []float32, k, width, step, panelCols int) {
 	}
 }
 
+// packTransposed copies width columns of k floats into rows.
 func packTransposed(dst, b []float32, k, width, step, panelCols int) {
 	j := 0
 	for ; j+8 <= width; j += 8 {
