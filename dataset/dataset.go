@@ -5,7 +5,7 @@
 //	set, err := dataset.Open("iot_sentinel", dataset.Options{})
 //	set.Pool(20, 2) // classes with less than 20 flows or 2 captures become Etc.
 //	split, err := set.Split(dataset.SplitOptions{})
-//	for _, i := range split.Train.Flows {
+//	for _, i := range split.Sides[dataset.Train].Flows {
 //		learn(set.Flows[i].Opening, set.Flows[i].Class)
 //	}
 //
@@ -157,8 +157,8 @@ func (s *Set) Unreadable() bool {
 	})
 }
 
-// Open reads a directory of labelled captures in any of the forms of contract "Labelled
-// captures", together where a directory has several:
+// Open reads a directory of labelled captures in any of these forms, together where a directory
+// has several (docs/formats.md):
 //
 //   - labels.csv: one label per capture;
 //   - flows.csv (also flows.tsv, conn.log, conn.log.labeled): one label per flow;
