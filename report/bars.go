@@ -1,10 +1,11 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"math"
-	"sort"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/text"
@@ -47,12 +48,9 @@ func (a Applications) ranked() []Application {
 	if most <= 0 {
 		most = 48
 	}
-	rows := append([]Application(nil), a.Rows...)
-	sort.SliceStable(rows, func(i, j int) bool {
-		if rows[i].Packets != rows[j].Packets {
-			return rows[i].Packets > rows[j].Packets
-		}
-		return rows[i].Name < rows[j].Name
+	rows := slices.Clone(a.Rows)
+	slices.SortStableFunc(rows, func(a, b Application) int {
+		return cmp.Or(cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Name, b.Name))
 	})
 	if len(rows) <= most {
 		return rows

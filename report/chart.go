@@ -183,9 +183,8 @@ func (c *chart) svg(left string) string {
 	area := draw.New(canvas)
 	top := vg.Length(8)
 	if left != "" || c.right != nil || len(c.legend) > 0 {
-		top = 36
+		top = 18 + legendPitch*vg.Length(c.drawHead(area, left))
 	}
-	c.drawHead(area, left)
 	frame := draw.Crop(area, 1, -14, 2, -top)
 	if c.right != nil {
 		frame.Max.X -= c.right.width() + 6
@@ -210,24 +209,38 @@ func finish(canvas *vgsvg.Canvas, w, h vg.Length) string {
 	return themed(buf.String(), w, h)
 }
 
-// drawHead writes the axes' names at the corners and the legend between them.
-func (c *chart) drawHead(area draw.Canvas, left string) {
+// legendPitch is the height of a line of the legend, legendLines how many there may be.
+const (
+	legendPitch = 18
+	legendLines = 3
+)
+
+// drawHead writes the axes' names at the corners and the legend between them,
+// and returns the number of lines it took.
+func (c *chart) drawHead(area draw.Canvas, left string) (lines int) {
 	y := area.Max.Y - 10
 	leftStyle := style(muted, textSize, text.XLeft, text.YCenter)
 	area.FillText(leftStyle, vg.Point{X: area.Min.X + 1, Y: y}, left)
-	x := area.Min.X + 1
+	start, end := area.Min.X+1, area.Max.X
 	if left != "" {
-		x += leftStyle.Width(left) + 26
+		start += leftStyle.Width(left) + 26
 	}
 	if c.right != nil {
 		sty := style(c.right.tint, textSize, text.XRight, text.YCenter)
 		area.FillText(sty, vg.Point{X: area.Max.X - 1, Y: y}, c.right.label)
+		end -= sty.Width(c.right.label) + 20
 	}
 	name := style(ink, textSize, text.XLeft, text.YCenter)
+	lines = 1
+	x := start
 	for _, k := range c.legend {
 		k.name = plain(k.name, 36)
-		if x+24+name.Width(k.name) > area.Max.X {
-			break // the caption and the tables name what does not fit
+		if x > start && x+24+name.Width(k.name) > end {
+			if lines == legendLines {
+				break // the tables name what does not fit
+			}
+			x, y = start, y-legendPitch
+			lines++
 		}
 		if k.area > 0 {
 			fillRect(area, k.tint.alpha(k.area), x, y-4.5, x+16, y+4.5)
@@ -241,6 +254,7 @@ func (c *chart) drawHead(area draw.Canvas, left string) {
 		area.FillText(name, vg.Point{X: x + 24, Y: y}, k.name)
 		x += 24 + name.Width(k.name) + 20
 	}
+	return lines
 }
 
 var dashes = []vg.Length{5, 4}

@@ -3,6 +3,7 @@ package report
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -60,6 +61,14 @@ func TestTimelineKeepsPeaks(t *testing.T) {
 				t.Fatalf("points out of order at %d", i)
 			}
 		}
+	}
+}
+
+func TestSpansJoined(t *testing.T) {
+	got := joined([]Span{{"a", 30, 40}, {"a", 0, 10}, {"b", 11, 12}, {"a", 12, 20}, {"a", 13, 15}}, 2)
+	want := []Span{{"a", 0, 20}, {"b", 11, 12}, {"a", 30, 40}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

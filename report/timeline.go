@@ -1,10 +1,11 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"math"
-	"sort"
+	"slices"
 	"time"
 
 	"gonum.org/v1/plot"
@@ -64,7 +65,7 @@ func (t Timeline) Columns(n int) []TimePoint {
 			kept = append(kept, p)
 		}
 	}
-	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Nanos < kept[j].Nanos })
+	slices.SortStableFunc(kept, func(a, b TimePoint) int { return cmp.Compare(a.Nanos, b.Nanos) })
 	if len(kept) <= n {
 		return kept
 	}
@@ -123,7 +124,7 @@ func (t Timeline) draw(points []TimePoint) string {
 		}
 	}
 	c.Add(plotFunc(func(d draw.Canvas, p *plot.Plot) {
-		for _, s := range t.Spans {
+		for _, s := range joined(t.Spans, (last-first)/chartWidth) {
 			x0, x1 := d.X(p.X.Norm(seconds(s.From))), d.X(p.X.Norm(seconds(s.To)))
 			fillRect(d, tints[s.Name].alpha(0.22), x0, d.Min.Y, max(x1, x0+1), d.Max.Y)
 		}
@@ -155,6 +156,24 @@ func (t Timeline) draw(points []TimePoint) string {
 		d.StrokeLines(s1.line(1.2), scores)
 	}))
 	return c.svg(name)
+}
+
+// joined merges spans of one name that are at most gap apart: pauses too short to
+// be seen would only be drawn as stripes.
+func joined(spans []Span, gap int64) []Span {
+	spans = slices.Clone(spans)
+	slices.SortStableFunc(spans, func(a, b Span) int { return cmp.Compare(a.From, b.From) })
+	var out []Span
+	latest := map[string]int{}
+	for _, s := range spans {
+		if i, ok := latest[s.Name]; ok && s.From-out[i].To <= gap {
+			out[i].To = max(out[i].To, s.To)
+			continue
+		}
+		latest[s.Name] = len(out)
+		out = append(out, s)
+	}
+	return out
 }
 
 // scale sets the vertical axis and says whether it is logarithmic.
