@@ -211,7 +211,7 @@ func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
 	}
 	first := p.start[1] // rows of step 0: as many as there are sequences that are not empty
 	l.whT = sized(l.whT, width*hid)
-	transpose(l.whT, l.wh.Value, hid, width)
+	kernel.Transpose(l.whT, l.wh.Value, hid, width)
 	l.dc = sized(l.dc, first*hid)
 	clear(l.dc)
 	for t := p.steps() - 1; t >= 0; t-- {
@@ -243,20 +243,6 @@ func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
 	l.dx = sized(l.dx, n*l.in)
 	inputGrad(l.dx, l.gates, l.wx, n, l.in, width)
 	return l.dx
-}
-
-// transpose writes the transpose of x, (rows, cols).
-func transpose(dst, x []float32, rows, cols int) {
-	const block = 16 // a cache line of either matrix
-	for i0 := 0; i0 < rows; i0 += block {
-		for j0 := 0; j0 < cols; j0 += block {
-			for i := i0; i < min(i0+block, rows); i++ {
-				for j := j0; j < min(j0+block, cols); j++ {
-					dst[j*rows+i] = x[i*cols+j]
-				}
-			}
-		}
-	}
 }
 
 // packing orders the rows of ragged sequences by step, the longest sequence first: the rows of a
