@@ -79,13 +79,14 @@ func New(cfg Config, workers int) (*Sensor, error) {
 // Add takes a batch of packets of one file. It returns the first error of Emit.
 func (s *Sensor) Add(file string, batch []capture.Packet) error {
 	s.file = file
+	if s.next == math.MinInt64 && len(batch) > 0 {
+		s.last.nanos = batch[0].Nanos
+	}
 	s.meter.Add(batch)
 	s.drain()
 	if latest := s.meter.Latest(); latest >= s.next && len(batch) > 0 {
 		if s.next != math.MinInt64 {
 			s.stats(latest)
-		} else {
-			s.last.nanos = latest
 		}
 		s.next = window.Start(window.Index(latest, StatsEvery)+1, StatsEvery)
 	}

@@ -56,7 +56,7 @@ labels, and files that cannot be read. With --split, also say how the set would 
 	flags.StringVar(&f.splitColumn, "split-column", "", "column of labels.csv that splits instead of time")
 	flags.StringVar(&f.json, "json", "", "write the report as JSON to this file (- for stdout, without the table)")
 	flags.StringVarP(&f.out, "output", "o", "", "write the table to this file")
-	must(c.MarkFlagRequired("data"))
+	require(c, "data")
 	return c
 }
 
@@ -163,8 +163,8 @@ payloads end in zeros; units without payload give no image.`,
 	flags.IntVar(&f.options.Bytes, "bytes", 784, "payload bytes of an image; a square number gives square images")
 	flags.IntVar(&f.label, "label", 0, "write UNIT-labels-idx1-ubyte too, with this number for every image")
 	flags.StringVarP(&f.out, "output", "o", "", "directory for the files")
-	must(c.MarkFlagRequired("read"))
-	must(c.MarkFlagRequired("output"))
+	require(c, "read")
+	require(c, "output")
 	return c
 }
 

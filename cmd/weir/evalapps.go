@@ -55,7 +55,7 @@ stands that of trivial classifiers fitted on the model's training data.`,
 	c.Flags().StringVar(&name, "model", "apps", "model: NAME or NAME@VERSION")
 	c.Flags().StringVar(&labelColumn, "label-column", "", "column of the table that holds the label")
 	out.flags(c)
-	must(c.MarkFlagRequired("data"))
+	require(c, "data")
 	return c
 }
 

@@ -91,14 +91,25 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newFeatures(g), newFlows(g), newTrain(g), newEval(g), newRun(g), newDataset(g), newModel(g), newVersion(),
 	)
-	for _, c := range root.Commands() {
-		wrapArgs(c)
-	}
+	wrapArgs(root)
 	return root
 }
 
-// wrapArgs makes wrong positional arguments and unknown subcommands usage errors.
+// wrapArgs makes wrong positional arguments and unknown commands usage errors.
 func wrapArgs(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		wrapArgs(sub)
+	}
+	if c.HasSubCommands() && !c.Runnable() {
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("%s has no command %q", c.CommandPath(), args[0])}
+			}
+			return c.Help()
+		}
+		return
+	}
 	args := c.Args
 	if args == nil {
 		args = cobra.NoArgs
@@ -109,13 +120,19 @@ func wrapArgs(c *cobra.Command) {
 		}
 		return nil
 	}
-	for _, sub := range c.Commands() {
-		wrapArgs(sub)
-	}
-	if c.HasSubCommands() && c.Run == nil && c.RunE == nil {
-		c.RunE = func(c *cobra.Command, _ []string) error {
-			return usageError{fmt.Errorf("%s needs one of its commands, see '%s --help'", c.CommandPath(), c.CommandPath())}
+}
+
+// require makes a missing flag a usage error.
+func require(c *cobra.Command, name string) {
+	before := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if !c.Flags().Changed(name) {
+			return usageError{fmt.Errorf("--%s is needed", name)}
 		}
+		if before == nil {
+			return nil
+		}
+		return before(c, args)
 	}
 }
 

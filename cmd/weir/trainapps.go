@@ -65,7 +65,7 @@ label validate. Interrupted with Ctrl-C, the same command goes on where it stopp
 	flags.BoolVar(&f.options.Refit, "refit", true, "train again on all data once the number of epochs is known")
 	flags.BoolVar(&f.fresh, "fresh", false, "do not go on from an interrupted run")
 	flags.BoolVar(&f.noPromote, "no-promote", false, "keep the version that is live")
-	must(c.MarkFlagRequired("data"))
+	require(c, "data")
 	return c
 }
 
@@ -206,11 +206,4 @@ func pooledLabels(r *dataset.Record) []string {
 	}
 	slices.Sort(labels)
 	return labels
-}
-
-// must panics on an error that only a bug can cause.
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
 }
