@@ -52,6 +52,9 @@ const (
 // assembly variants fuse multiply and add, so they agree with one another in every bit, and with
 // the Go variant up to rounding: |error| <= (k+2)·2^-24·Σ|a·b| for all of them.
 //
+// B is read as it lies, but for transB and for tall products, which copy it first: for a product
+// that is repeated, B stored k×n is the better order.
+//
 // Gemm panics when a slice is too short for its shape.
 func Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	if m < 0 || n < 0 || k < 0 || lda < 0 || ldb < 0 || ldc < n && m > 1 {

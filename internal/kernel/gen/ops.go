@@ -207,7 +207,7 @@ type step struct {
 	vector int // of the strip
 }
 
-// Name of the template.
+// TemplateName is the template of the body.
 func (s step) TemplateName() string { return s.loop.Name() }
 
 // V is a vector register.
