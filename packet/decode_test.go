@@ -54,6 +54,7 @@ func TestDecodeLinks(t *testing.T) {
 		{"snap vlan", LinkEthernet, join(macs, uint16(57), "\xaa\xaa\x03\x00\x00\x00", uint16(0x8100), uint16(3), uint16(0x0800), tcpIn4), "ok vlans=1 vlan=3" + tcp4[2:] + "ip=45@26" + tail},
 		{"snap other organisation", LinkEthernet, join(macs, uint16(53), "\xaa\xaa\x03\x00\x00\x0c", uint16(0x0800), tcpIn4), "not_ip"},
 		{"snap in snap", LinkEthernet, join(macs, uint16(53), "\xaa\xaa\x03\x00\x00\x00", uint16(53), tcpIn4), "not_ip"},
+		{"snap beyond the length", LinkEthernet, join(macs, uint16(7), "\xaa\xaa\x03\x00\x00\x00", uint16(0x0800), tcpIn4), "truncated_link"},
 		{"llc cut", LinkEthernet, join(macs, uint16(53), "\xaa\xaa"), "truncated_link"},
 		{"snap cut", LinkEthernet, join(macs, uint16(53), "\xaa\xaa\x03\x00"), "truncated_link"},
 		{"llc ip", LinkEthernet, join(macs, uint16(48), "\x06\x06\x03", tcpIn4), tcp4 + "ip=45@17" + tail},

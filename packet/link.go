@@ -76,7 +76,12 @@ func (h *Headers) ethernet(f []byte, at int) (uint16, int, Reason) {
 	if next == etherIPv4 || next == etherIPv6 {
 		return next, at + 14, OK
 	}
-	return h.etherType(next, f, at+14)
+	at += 14
+	if next < minEtherType {
+		// The length of what follows: anything beyond is padding, and no LLC header.
+		return h.llc(f[:min(len(f), at+int(next))], at, 0)
+	}
+	return h.etherType(next, f, at)
 }
 
 // etherType passes tags and shims until IP, starting with what next says is at an offset.
