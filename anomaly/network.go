@@ -1,0 +1,39 @@
+package anomaly
+
+import "github.com/weirnet/weir/nn"
+
+// network is paper B's: one LSTM over the windows, and a dense layer that turns its state after
+// each window back into that window.
+//
+//	y[t] = h[t]·W + b,  h = LSTM(x)    x, y: (steps, features)
+type network struct {
+	lstm *nn.LSTM
+	out  *nn.Dense
+}
+
+func newNetwork(hidden int) *network {
+	n := &network{
+		lstm: nn.NewLSTM("lstm", features, hidden, 1, 0),
+		out:  nn.NewDense("out", hidden, features),
+	}
+	n.lstm.Leaf = true
+	return n
+}
+
+// Params returns the parameters of both layers.
+func (n *network) Params() []*nn.Param { return append(n.lstm.Params(), n.out.Params()...) }
+
+// forward maps sequences of the given lengths, ragged (Σ lengths, features), to their
+// reconstruction of the same shape, valid until the next call.
+func (n *network) forward(p nn.Pass, x []float32, lengths []int) []float32 {
+	return n.out.Forward(p, n.lstm.Forward(p, x, lengths))
+}
+
+func (n *network) backward(dy []float32) { n.lstm.Backward(n.out.Backward(dy)) }
+
+// share returns a network with the weights of n and memory of its own.
+func (n *network) share() *network {
+	m := newNetwork(n.lstm.Hidden)
+	nn.Share(m.Params(), n.Params())
+	return m
+}
