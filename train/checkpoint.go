@@ -54,18 +54,23 @@ func (r *run) save() error {
 	if err != nil {
 		return fmt.Errorf("train: checkpoint: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(r.o.Checkpoint), 0o755); err != nil {
+	return WriteCheckpoint(r.o.Checkpoint, &safetensors.File{Metadata: map[string]string{"state": string(meta)}, Tensors: tensors})
+}
+
+// WriteCheckpoint stores the state of a run under a path, by one rename: a kill at any moment
+// leaves the old state or the new one.
+func WriteCheckpoint(path string, state *safetensors.File) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("train: checkpoint: %w", err)
 	}
-	tmp := r.o.Checkpoint + ".new"
+	tmp := path + ".new"
 	f, err := os.Create(tmp)
 	if err != nil {
 		return fmt.Errorf("train: checkpoint: %w", err)
 	}
-	err = safetensors.Write(f, &safetensors.File{Metadata: map[string]string{"state": string(meta)}, Tensors: tensors})
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(safetensors.Write(f, state), f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(tmp, r.o.Checkpoint)
+		err = os.Rename(tmp, path)
 	}
 	if err != nil {
 		os.Remove(tmp)
@@ -74,23 +79,32 @@ func (r *run) save() error {
 	return nil
 }
 
+// ReadCheckpoint returns what WriteCheckpoint stored, nil when there is nothing.
+func ReadCheckpoint(path string) (*safetensors.File, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("train: checkpoint: %w", err)
+	}
+	defer f.Close()
+	file, err := safetensors.Read(f, maxCheckpoint)
+	if err != nil {
+		return nil, fmt.Errorf("train: checkpoint %s: %w: remove it to start anew", path, err)
+	}
+	return file, nil
+}
+
 // resume takes over the checkpoint, if there is one of the same data and settings. A checkpoint
 // that cannot be read, or of another run, is left alone until the first save replaces it.
 func (r *run) resume() error {
 	if r.o.Checkpoint == "" {
 		return nil
 	}
-	f, err := os.Open(r.o.Checkpoint)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("train: checkpoint: %w", err)
-	}
-	defer f.Close()
-	file, err := safetensors.Read(f, maxCheckpoint)
-	if err != nil {
-		return fmt.Errorf("train: checkpoint %s: %w: remove it to start anew", r.o.Checkpoint, err)
+	file, err := ReadCheckpoint(r.o.Checkpoint)
+	if file == nil || err != nil {
+		return err
 	}
 	var s state
 	if err := json.Unmarshal([]byte(file.Metadata["state"]), &s); err != nil {
