@@ -22,7 +22,7 @@ import (
 
 // Config says what a sensor runs. Without models it writes flows and statistics alone.
 type Config struct {
-	Meter       meter.Config    // Window and OnWindow are the sensor's own
+	Meter       meter.Config    // Window, Home and OnWindow are the detector's
 	Apps        *classify.Model // nil: no labels
 	Anomaly     *anomaly.Model  // nil: no windows
 	AnomalyName string          // NAME@VERSION of Anomaly
@@ -34,17 +34,17 @@ const StatsEvery = 10 * time.Second
 
 // Sensor is used by one goroutine.
 type Sensor struct {
-	cfg       Config
-	meter     *meter.Meter
-	workers   []*worker
-	queues    []*meter.Queue[event.Event]
-	detector  *anomaly.Detector
-	summary   Summary
-	file      string // that the packets at hand come from
-	next      int64  // traffic time of the next stats event
-	last      lastStats
-	lastAlert int64 // start of the last anomalous window
-	err       error
+	cfg      Config
+	meter    *meter.Meter
+	workers  []*worker
+	queues   []*meter.Queue[event.Event]
+	detector *anomaly.Detector
+	summary  Summary
+	file     string // that the packets at hand come from
+	next     int64  // traffic time of the next stats event
+	last     lastStats
+	incident anomaly.Incident // that the last alert belongs to
+	err      error
 }
 
 // lastStats is what the rates of the next stats event are reckoned from.
@@ -60,7 +60,7 @@ func New(cfg Config, workers int) (*Sensor, error) {
 	m := cfg.Meter
 	if cfg.Anomaly != nil {
 		s.detector = cfg.Anomaly.NewDetector()
-		m.Window = cfg.Anomaly.Length
+		m.Window, m.Home = cfg.Anomaly.Length, cfg.Anomaly.Home
 		m.OnWindow = s.window
 	}
 	if cfg.Apps == nil {

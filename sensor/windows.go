@@ -19,6 +19,9 @@ const topLen = 5
 // window scores a closed window. The meter calls it between packets.
 func (s *Sensor) window(w *window.Window) {
 	s.drain()
+	if w.Skipped > 0 {
+		s.detector.Reset()
+	}
 	v := w.Vector()
 	r := s.detector.Score(v)
 	end := w.Start + int64(w.Length)
@@ -36,10 +39,11 @@ func (s *Sensor) window(w *window.Window) {
 	}
 	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: evidence(s.file, w.Start, end)}
 	s.emit(&event.Event{Nanos: end, Type: event.TypeAlert, Alert: &alert})
-	if s.summary.AlertCount == 0 || w.Start-s.lastAlert > int64(anomaly.IncidentGap)*int64(w.Length) {
+	if s.incident.Windows == 0 || !s.incident.Join(w.Start, w.Length, r.Score) {
+		s.incident = anomaly.Incident{}
+		s.incident.Join(w.Start, w.Length, r.Score)
 		s.summary.Incidents++
 	}
-	s.lastAlert = w.Start
 	s.summary.AlertCount++
 	if len(s.summary.Alerts) < maxAlerts {
 		s.summary.Alerts = append(s.summary.Alerts, alert)
@@ -80,7 +84,7 @@ func features(observed window.Vector, r anomaly.Result) []event.Feature {
 
 func top(w *window.Window, apps []event.Count) event.Top {
 	t := w.Top(topLen)
-	out := event.Top{Apps: apps}
+	out := event.Top{Apps: apps, Sources: []event.Count{}, Destinations: []event.Count{}, Ports: []event.Count{}}
 	for _, a := range t.SrcAddrs {
 		out.Sources = append(out.Sources, event.Count{Name: a.Addr.String(), Packets: a.Packets})
 	}

@@ -21,7 +21,6 @@ import (
 func newRun(g *shared) *cobra.Command {
 	var (
 		in                         input
-		home                       []string
 		apps, detector, file, page string
 	)
 	c := &cobra.Command{
@@ -31,13 +30,8 @@ func newRun(g *shared) *cobra.Command {
 is anomalous an alert with its explanation. Events are JSON lines (docs/formats.md); a summary
 for people goes to stderr.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg := sensor.Config{Meter: meter.Config{Tunnels: in.tunnels, Lateness: time.Second, MaxGap: maxSilence}}
-			nets := windowFlags{length: time.Second, home: home}
-			homes, err := nets.config()
-			if err != nil {
-				return err
-			}
-			cfg.Meter.Home = homes.Home
+			cfg := sensor.Config{Meter: meter.Config{Tunnels: in.tunnels, Lateness: lateness, MaxGap: maxSilence}}
+			var err error
 			if apps != "" {
 				if cfg.Apps, _, err = g.loadApps(apps); err != nil {
 					return err
@@ -45,9 +39,11 @@ for people goes to stderr.`,
 				cfg.Meter.Flow = train.OpeningConfig(&cfg.Apps.Arch)
 			}
 			if detector != "" {
-				if cfg.Anomaly, cfg.AnomalyName, err = g.loadAnomaly(detector); err != nil {
+				m, p, err := g.loadAnomaly(detector)
+				if err != nil {
 					return err
 				}
+				cfg.Anomaly, cfg.AnomalyName = m, p.Ref()
 			}
 			out, finish, err := output(file)
 			if err != nil {
@@ -82,13 +78,8 @@ for people goes to stderr.`,
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
 	c.Flags().StringVar(&page, "report", "", "file for the report with figures, one HTML page")
-	c.Flags().StringSliceVar(&home, "home", nil, "home networks (CIDR): windows count only packets with exactly one end inside")
 	return c
 }
-
-// maxSilence is how many empty windows in a row are scored before a silence is skipped and told:
-// after so many, more say nothing new, and a wrong clock in a capture must not cost hours.
-const maxSilence = 20_000
 
 const barWidth = 30
 

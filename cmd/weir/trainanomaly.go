@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirnet/weir/anomaly"
+	"github.com/weirnet/weir/evaluate"
+	"github.com/weirnet/weir/model"
+	"github.com/weirnet/weir/nn/safetensors"
+	"github.com/weirnet/weir/train"
+	"github.com/weirnet/weir/window"
+)
+
+func newTrain(g *shared) *cobra.Command {
+	c := &cobra.Command{Use: "train", Short: "Train models"}
+	c.AddCommand(newTrainApps(g), newTrainAnomaly(g))
+	return c
+}
+
+// anomalyFlags are the flags of `weir train anomaly`.
+type anomalyFlags struct {
+	in        input
+	win       windowFlags
+	model     string
+	from      string
+	until     string
+	options   anomaly.Options
+	fresh     bool
+	noPromote bool
+}
+
+// anomalyTraining is how a detector was trained, as its model keeps it.
+type anomalyTraining struct {
+	From      int64   `json:"from,omitempty"`  // Unix nanoseconds; 0: from the start
+	Until     int64   `json:"until,omitempty"` // Unix nanoseconds; 0: to the end
+	Windows   int     `json:"windows"`
+	Seed      uint64  `json:"seed"`
+	Epochs    int     `json:"epochs,omitempty"`
+	Rate      float64 `json:"wanted_false_alarms,omitempty"`
+	PerDay    float64 `json:"wanted_per_day,omitempty"`
+	Threshold float64 `json:"given_threshold,omitempty"`
+}
+
+func newTrainAnomaly(g *shared) *cobra.Command {
+	f := new(anomalyFlags)
+	c := &cobra.Command{
+		Use:   "anomaly -r FILE…",
+		Short: "Train an anomaly detector from normal traffic",
+		Long: `Train an anomaly detector from captures of normal traffic. What is in them is normal by
+definition: leave attacks out, with --until if they come later in the file. Interrupted with Ctrl-C,
+the same command goes on where it stopped.`,
+		RunE: func(c *cobra.Command, _ []string) error { return g.trainAnomaly(c.Context(), f) },
+	}
+	f.in.flags(c)
+	f.win.flags(c)
+	flags := c.Flags()
+	flags.StringVar(&f.model, "model", "anomaly", "name of the model")
+	flags.StringVar(&f.options.Profile, "profile", anomaly.Default, "detector: default, or paper")
+	flags.StringVar(&f.from, "from", "", "learn from this time on: RFC 3339, Unix seconds, or +DURATION after the first packet")
+	flags.StringVar(&f.until, "until", "", "learn up to this time, in the same forms")
+	flags.Float64Var(&f.options.FalseAlarms, "false-alarms", 0, "share of normal windows that may raise an alert (default 0.01)")
+	flags.Float64Var(&f.options.PerDay, "per-day", 0, "false alarms a day instead of a share")
+	flags.Float64Var(&f.options.Threshold, "threshold", 0, "fixed threshold of the score instead")
+	flags.IntVar(&f.options.Epochs, "epochs", 0, "passes over the windows (default by profile)")
+	flags.Uint64Var(&f.options.Seed, "seed", 1, "of everything random")
+	flags.BoolVar(&f.fresh, "fresh", false, "do not go on from an interrupted run")
+	flags.BoolVar(&f.noPromote, "no-promote", false, "keep the version that is live")
+	return c
+}
+
+func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
+	if err := model.CheckName(f.model); err != nil {
+		return usageError{err}
+	}
+	cfg, err := f.win.config()
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	rows, _, readErr := g.readWindows(ctx, &f.in, cfg, nil)
+	if readErr != nil && !errors.Is(readErr, errPartly) {
+		return readErr
+	}
+	if len(rows) == 0 {
+		return errors.New("the captures hold no IP packet that counts")
+	}
+	from, err := parseTime(f.from, rows[0].start, math.MinInt64)
+	if err != nil {
+		return err
+	}
+	until, err := parseTime(f.until, rows[0].start, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	var segments [][]window.Vector
+	var vectors [][]float64
+	for i := range rows {
+		r := &rows[i]
+		if r.start < from || r.start+int64(cfg.Window) > until {
+			continue
+		}
+		if len(segments) == 0 || r.gap {
+			segments = append(segments, nil)
+		}
+		last := len(segments) - 1
+		segments[last] = append(segments[last], r.vector)
+		vectors = append(vectors, r.vector[:])
+	}
+	o := f.options
+	o.Length, o.Home, o.Workers = cfg.Window, cfg.Home, g.workers
+	checkpoint := filepath.Join(g.registry().Dir, f.model, ".training", "anomaly.safetensors")
+	if !f.fresh {
+		if o.Resume, err = train.ReadCheckpoint(checkpoint); err != nil {
+			return err
+		}
+	}
+	bar := g.bar("training")
+	o.OnEpoch = func(e anomaly.Epoch) { bar.set((e.Stage-1)*e.Of+e.Number, e.Stages*e.Of) }
+	// A run takes seconds: a checkpoint a second is often enough and costs nothing.
+	saved := time.Now()
+	o.Checkpoint = func(state *safetensors.File) error {
+		if time.Since(saved) < time.Second {
+			return nil
+		}
+		saved = time.Now()
+		return train.WriteCheckpoint(checkpoint, state)
+	}
+	m, err := anomaly.Train(ctx, segments, o)
+	if errors.Is(err, anomaly.ErrOtherRun) {
+		o.Resume = nil
+		m, err = anomaly.Train(ctx, segments, o)
+	}
+	bar.done()
+	if err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w; the same command goes on from the last whole epoch", err)
+		}
+		return err
+	}
+	os.Remove(checkpoint)
+	settings, weights, err := m.Save()
+	if err != nil {
+		return err
+	}
+	p := &model.Package{Weights: weights, Manifest: model.Manifest{
+		Kind: model.Anomaly, Name: f.model, Weir: version, Profile: m.Profile, Features: m.Features, Settings: settings,
+		Training: model.Training{Seconds: time.Since(started).Seconds()}, Notes: []string{m.Threshold.String()},
+	}}
+	learned := anomalyTraining{Windows: len(vectors), Seed: o.Seed, Epochs: o.Epochs, Rate: o.FalseAlarms, PerDay: o.PerDay, Threshold: o.Threshold}
+	if f.from != "" {
+		learned.From = from
+	}
+	if f.until != "" {
+		learned.Until = until
+	}
+	if p.Training.Options, err = json.Marshal(learned); err != nil {
+		return err
+	}
+	if p.Training.Files, err = hashInputs(f.in.files); err != nil {
+		return err
+	}
+	rate := m.Threshold.Wanted
+	if m.Threshold.Given {
+		rate = defaultBaselineRate
+	}
+	if p.Baseline, err = json.Marshal(evaluate.FitZScore(vectors, rate)); err != nil {
+		return err
+	}
+	g.info("learned from %d windows of %v; %s", len(vectors), cfg.Window, &m.Threshold)
+	return errors.Join(g.keep(p, !f.noPromote), readErr)
+}
+
+// defaultBaselineRate is the share of training windows that the z-score baseline may alarm on
+// when the detector's threshold was given.
+const defaultBaselineRate = 0.01
+
+// parseTime reads a time as RFC 3339, as Unix seconds, or as +DURATION after the first window.
+func parseTime(text string, first, otherwise int64) (int64, error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	if text[0] == '+' {
+		if d, err := time.ParseDuration(text[1:]); err == nil {
+			return first + int64(d), nil
+		}
+	}
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return t.UnixNano(), nil
+	}
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil && math.Abs(seconds) < 9e9 {
+		whole, part := math.Modf(seconds)
+		return int64(whole)*1e9 + int64(math.Round(part*1e9)), nil
+	}
+	return 0, usageError{fmt.Errorf("time %q: use RFC 3339, Unix seconds, or +DURATION after the first packet", text)}
+}
+
+// hashInputs returns name, size and hash of the files that inputs name; standard input has none.
+func hashInputs(inputs []string) ([]model.DataFile, error) {
+	var files []model.DataFile
+	for _, in := range inputs {
+		if in == "-" {
+			continue
+		}
+		err := filepath.WalkDir(in, func(path string, d os.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() && path != in {
+				return err
+			}
+			if d.IsDir() {
+				return nil
+			}
+			f, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			h := sha256.New()
+			n, err := io.Copy(h, f)
+			if err != nil {
+				return err
+			}
+			files = append(files, model.DataFile{Name: filepath.Base(path), SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: n})
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
