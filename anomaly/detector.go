@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weirnet/weir/nn"
@@ -28,6 +29,9 @@ type Detector struct {
 	net   *network
 	seen  int       // windows since the start, at most steps
 	x     []float32 // (steps, features), scaled, the newest last
+
+	before []float32 // x when last was made, nil at first
+	last   Result
 }
 
 // NewDetector returns a detector at the start of a stream.
@@ -65,6 +69,11 @@ func (d *Detector) Score(v window.Vector) Result {
 	if m.Profile == Paper && d.seen < steps {
 		return r
 	}
+	if slices.Equal(d.x, d.before) { // a long silence need not be judged a million times
+		r = d.last
+		d.usual(newest, &r)
+		return r
+	}
 	y := d.net.forward(nn.Pass{}, d.x, sequence)
 	last := y[(steps-1)*features:]
 	if m.Profile == Paper {
@@ -78,10 +87,16 @@ func (d *Detector) Score(v window.Vector) Result {
 		r.Expected[i] = m.Scaling.invert(i, float64(last[i]))
 	}
 	r.Anomalous = r.Score >= r.Threshold
-	if m.Profile == Default && r.Anomalous {
+	d.before, d.last = append(d.before[:0], d.x...), r
+	d.usual(newest, &r)
+	return r
+}
+
+// usual puts a usual window in the place of an anomalous one, for those after it.
+func (d *Detector) usual(newest []float32, r *Result) {
+	if d.model.Profile == Default && r.Anomalous {
 		clear(newest)
 	}
-	return r
 }
 
 // equation1 is paper B's score by feature: Σ over windows of (t' − y')².
