@@ -247,7 +247,7 @@ func readMail(s *Session) {
 func askTime(s *Session) {
 	for range s.upTo(2) {
 		if s.upTo(3) == 1 {
-			s.run("chronyd", "-Q", "-t", "4", "-u", "root", "pidfile /srv/run/"+s.host.Name+".pid", "server "+s.name("time")+" iburst maxsamples "+s.pick("1", "2"))
+			s.run("chronyd", "-Q", "-t", "4", "-u", "root", fmt.Sprintf("pidfile /srv/run/%d.pid", s.rng.Uint32()), "server "+s.name("time")+" iburst maxsamples "+s.pick("1", "2"))
 		} else {
 			s.run("ntpdig", "-t", "2", "-s", s.pick("1", "1", "2"), s.name("time"))
 		}

@@ -62,7 +62,10 @@ func isolate() error {
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS,
 		Pdeathsig:  syscall.SIGKILL,
 	}
-	return cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("make namespaces, as root: %w", err)
+	}
+	return cmd.Wait()
 }
 
 // furnish gives the namespaces their name and empty places for everything that the lab's
