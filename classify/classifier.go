@@ -16,7 +16,6 @@ type Classifier struct {
 	free   []*Track
 	alone  *Track // for packets whose flow has no opening
 	input  Input
-	buf    []float32
 }
 
 // New returns a classifier of a model.
@@ -26,7 +25,6 @@ func New(m *Model) *Classifier {
 		model: m, net: net,
 		tracks: map[uint64]*Track{},
 		alone:  net.NewTrack(),
-		buf:    make([]float32, m.Arch.StateSize()),
 	}
 }
 
@@ -96,7 +94,7 @@ func set(f *flow.Flow, probabilities []float32, source flow.Source) bool {
 // finish makes the label final and judges novelty.
 func (c *Classifier) finish(f *flow.Flow, t *Track) {
 	f.Label.Final = true
-	f.Label.Novel = c.model.Novelty.Novel(c.model.Novelty.Score(c.net.State(t), c.buf))
+	f.Label.Novel = c.model.novelty(c.net, t) >= 1
 	delete(c.tracks, f.ID)
 	c.free = append(c.free, t)
 }

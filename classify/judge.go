@@ -15,7 +15,7 @@ type Verdict struct {
 	Answer           // the cascade's final label
 	Decided int      // payload packets after which it was final
 	Novel   bool
-	Novelty float64
+	Novelty float64 // from 1 on the flow is novel
 	// LogProbs are the logarithms of the final probabilities, by class.
 	LogProbs []float32
 }
@@ -26,7 +26,6 @@ type Verdict struct {
 func (m *Model) Judge(net *Network, inputs []Input) Verdict {
 	var v Verdict
 	t := net.NewTrack()
-	buf := make([]float32, m.Arch.StateSize())
 	sum := make([]float64, m.Arch.Classes)
 	for i := range inputs {
 		s := m.step(net, t, &inputs[i])
@@ -43,8 +42,8 @@ func (m *Model) Judge(net *Network, inputs []Input) Verdict {
 			continue
 		}
 		v.Decided = i + 1
-		v.Novelty = m.Novelty.Score(net.State(t), buf)
-		v.Novel = m.Novelty.Novel(v.Novelty)
+		v.Novelty = m.novelty(net, t)
+		v.Novel = v.Novelty >= 1
 		v.LogProbs = make([]float32, m.Arch.Classes)
 		for c := range v.LogProbs {
 			if s.flow != nil {

@@ -94,20 +94,27 @@ func (m *Model) Network() *Network {
 type step struct {
 	packet []float32 // of this packet alone
 	flow   []float32 // of the flow so far; nil without a flow network
-	final  bool      // the flow is decided: T packets, or sure enough before
+	final  bool      // the flow is decided
 }
 
-// step advances a flow by a payload packet.
+// step advances a flow by a payload packet. It is decided at T packets; before that when the flow
+// network is sure enough and the flow does not look novel: strangers are looked at for longer,
+// since networks are sure of them too.
 func (m *Model) step(net *Network, t *Track, in *Input) step {
 	packet, flow := net.Step(t, in)
 	s := step{packet: probabilities(packet, m.PacketTemperature), final: t.Packets >= m.Arch.Packets}
 	if flow != nil {
 		s.flow = probabilities(flow, m.FlowTemperature)
-		_, confidence := best(s.flow)
-		s.final = s.final || float64(confidence) >= m.Arch.Early
 		t.flow = append(t.flow[:0], s.flow...)
+		_, confidence := best(s.flow)
+		s.final = s.final || confidence >= float32(m.Arch.Early) && m.novelty(net, t) < 1
 	}
 	return s
+}
+
+// novelty returns the novelty score of a flow as it stands.
+func (m *Model) novelty(net *Network, t *Track) float64 {
+	return m.Novelty.Score(net.State(t), t.Packets, t.scratch)
 }
 
 // probabilities turns class scores into calibrated probabilities, in place.

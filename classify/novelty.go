@@ -13,54 +13,88 @@ import (
 
 // Novelty judges whether a flow is of a kind that training did not hold: the squared Mahalanobis
 // distance of its state (Network.State) to the nearest mean of a label seen in training, under
-// the covariance that all labels share (Lee et al. 2018, equation 2). Softmax confidence is no
-// use for this: networks are as sure of strangers as of acquaintances (docs/rationale.md).
+// the covariance that all labels share (Lee et al. 2018, equation 2). States move as a flow grows
+// older, so means and thresholds are kept by age, a range of payload packets seen. Softmax
+// confidence is no use for this: networks are as sure of strangers as of acquaintances
+// (docs/rationale.md).
 type Novelty struct {
-	Threshold float64 `json:"threshold"` // a flow at or above it is novel; 0: never judged
-	Quantile  float64 `json:"quantile"`  // share of known validation flows below Threshold
+	// Thresholds are the distances, by age, at which a flow is novel; empty: never judged.
+	Thresholds []float64 `json:"thresholds"`
+	Quantile   float64   `json:"quantile"` // share of known validation flows below them
 
 	size   int
 	whiten []float32 // (size, size), lower triangle: its product with a state has unit covariance
-	means  []float32 // (groups, size), whitened
+	means  []float32 // (rows, size), whitened
+	ages   []float32 // (rows): the age that a mean is of
+}
+
+// ages is the number of ranges of payload packets.
+const ages = 5
+
+// age returns the range that a number of payload packets, at least 1, falls in.
+func age(packets int) int {
+	switch {
+	case packets <= 2:
+		return packets - 1
+	case packets <= 4:
+		return 2
+	case packets <= 7:
+		return 3
+	}
+	return 4
+}
+
+// Place is where a flow lay after so many payload packets.
+type Place struct {
+	State   []float32
+	Packets int
+	Group   int32 // its label before rare ones were pooled
 }
 
 // shrinkage of the covariance towards the mean of its diagonal: states of few labels fill few
 // directions, and the others must not become infinitely far.
 const shrinkage = 0.05
 
-// FitNovelty fits means and covariance to the states of training flows, grouped by their labels
-// before rare ones were pooled. The threshold is set apart, from validation data.
-func FitNovelty(states [][]float32, groups []int32) (Novelty, error) {
-	if len(states) == 0 || len(states) != len(groups) {
-		return Novelty{}, errors.New("classify: novelty needs states")
+// FitNovelty fits means and covariance to places of training flows. The thresholds are set apart,
+// from validation data.
+func FitNovelty(places []Place) (Novelty, error) {
+	if len(places) == 0 {
+		return Novelty{}, errors.New("classify: novelty needs places")
 	}
-	size := len(states[0])
-	count := int(slices.Max(groups)) + 1
-	sums, counts := make([]float64, count*size), make([]float64, count)
-	for i, s := range states {
-		counts[groups[i]]++
-		for j, v := range s {
-			sums[int(groups[i])*size+j] += float64(v)
+	size := len(places[0].State)
+	n := Novelty{size: size, whiten: make([]float32, size*size)}
+	type cell struct {
+		group int32
+		age   int
+	}
+	rows := map[cell]int{}
+	var means, counts []float64 // by row, in order of first appearance
+	for _, p := range places {
+		c := cell{p.Group, age(p.Packets)}
+		row, ok := rows[c]
+		if !ok {
+			row = len(counts)
+			rows[c] = row
+			counts = append(counts, 0)
+			means = append(means, make([]float64, size)...)
+			n.ages = append(n.ages, float32(c.age))
+		}
+		counts[row]++
+		for j, v := range p.State {
+			means[row*size+j] += float64(v)
 		}
 	}
-	var means []float64 // of the groups that have flows
-	row := make([]int, count)
-	for g := range count {
-		row[g] = len(means) / size
-		if counts[g] > 0 {
-			for _, v := range sums[g*size : (g+1)*size] {
-				means = append(means, v/counts[g])
-			}
-		}
+	for i := range means {
+		means[i] /= counts[i/size]
 	}
 	cov := mat.NewSymDense(size, nil)
 	diff := make([]float64, size)
-	for i, s := range states {
-		mean := means[row[groups[i]]*size:]
-		for j, v := range s {
+	for _, p := range places {
+		mean := means[rows[cell{p.Group, age(p.Packets)}]*size:]
+		for j, v := range p.State {
 			diff[j] = float64(v) - mean[j]
 		}
-		cov.SymRankOne(cov, 1/float64(len(states)), mat.NewVecDense(size, diff))
+		cov.SymRankOne(cov, 1/float64(len(places)), mat.NewVecDense(size, diff))
 	}
 	trace := mat.Trace(cov)/float64(size) + 1e-6
 	for i := range size {
@@ -81,7 +115,7 @@ func FitNovelty(states [][]float32, groups []int32) (Novelty, error) {
 	if err := inverse.InverseTri(&lower); err != nil {
 		return Novelty{}, fmt.Errorf("classify: novelty: %w", err)
 	}
-	n := Novelty{size: size, whiten: make([]float32, size*size), means: make([]float32, len(means))}
+	n.means = make([]float32, len(means))
 	for i := range size {
 		for j := range i + 1 {
 			n.whiten[i*size+j] = float32(inverse.At(i, j))
@@ -97,37 +131,64 @@ func FitNovelty(states [][]float32, groups []int32) (Novelty, error) {
 	return n, nil
 }
 
-// SetThreshold puts the threshold at a quantile of the scores of known validation flows.
-func (n *Novelty) SetThreshold(scores []float64, quantile float64) {
-	if len(scores) == 0 {
+// fewPlaces is how many validation places of an age its own threshold needs.
+const fewPlaces = 50
+
+// SetThresholds puts the thresholds at a quantile of the distances of known validation flows.
+func (n *Novelty) SetThresholds(places []Place, quantile float64) {
+	buf := make([]float32, n.size)
+	byAge := make([][]float64, ages)
+	var all []float64
+	for _, p := range places {
+		d := n.distance(p.State, p.Packets, buf)
+		byAge[age(p.Packets)] = append(byAge[age(p.Packets)], d)
+		all = append(all, d)
+	}
+	n.Thresholds, n.Quantile = nil, quantile
+	if len(all) == 0 {
 		return
 	}
-	scores = slices.Clone(scores)
-	slices.Sort(scores)
-	n.Quantile = quantile
-	n.Threshold = scores[min(int(math.Ceil(quantile*float64(len(scores)))), len(scores)-1)]
+	for _, distances := range byAge {
+		if len(distances) < fewPlaces {
+			distances = all
+		}
+		distances = slices.Sorted(slices.Values(distances))
+		at := min(int(math.Ceil(quantile*float64(len(distances)))), len(distances)-1)
+		n.Thresholds = append(n.Thresholds, max(distances[at], math.SmallestNonzeroFloat32))
+	}
 }
 
-// Score returns the distance of a state. buf is scratch of the state's length.
-func (n *Novelty) Score(state, buf []float32) float64 {
-	if n.size == 0 {
+// Score returns how far a flow lies from everything seen in training, in units of the threshold
+// of its age: from 1 on it is novel. It returns 0 when nothing is known. buf is scratch of the
+// state's length.
+func (n *Novelty) Score(state []float32, packets int, buf []float32) float64 {
+	if n.size == 0 || len(n.Thresholds) != ages || packets < 1 {
 		return 0
 	}
+	return n.distance(state, packets, buf) / n.Thresholds[age(packets)]
+}
+
+// distance returns the squared distance to the nearest mean of the same age, or of any age when
+// training had none.
+func (n *Novelty) distance(state []float32, packets int, buf []float32) float64 {
 	n.project(buf, state)
-	nearest := math.Inf(1)
-	for g := 0; g < len(n.means); g += n.size {
+	nearest, any := math.Inf(1), math.Inf(1)
+	for row, a := range n.ages {
 		sum := float32(0)
-		for j, v := range n.means[g : g+n.size] {
+		for j, v := range n.means[row*n.size : (row+1)*n.size] {
 			d := buf[j] - v
 			sum += d * d
 		}
-		nearest = min(nearest, float64(sum))
+		any = min(any, float64(sum))
+		if int(a) == age(packets) {
+			nearest = min(nearest, float64(sum))
+		}
+	}
+	if math.IsInf(nearest, 1) {
+		return any
 	}
 	return nearest
 }
-
-// Novel reports whether a score is that of a flow of a kind not seen in training.
-func (n *Novelty) Novel(score float64) bool { return n.Threshold > 0 && score >= n.Threshold }
 
 // project computes dst = whiten · x.
 func (n *Novelty) project(dst, x []float32) {
@@ -144,22 +205,31 @@ func (n *Novelty) save(weights map[string]safetensors.Tensor) {
 	if n.size == 0 {
 		return
 	}
-	weights["novelty.whiten"] = safetensors.Tensor{Shape: []int{n.size, n.size}, Data: n.whiten}
-	weights["novelty.means"] = safetensors.Tensor{Shape: []int{len(n.means) / n.size, n.size}, Data: n.means}
+	weights[whitenTensor] = safetensors.Tensor{Shape: []int{n.size, n.size}, Data: n.whiten}
+	weights[meansTensor] = safetensors.Tensor{Shape: []int{len(n.ages), n.size}, Data: n.means}
+	weights[agesTensor] = safetensors.Tensor{Shape: []int{len(n.ages)}, Data: n.ages}
 }
 
+// Names of the tensors beside the network's.
+const (
+	whitenTensor = "novelty.whiten"
+	meansTensor  = "novelty.means"
+	agesTensor   = "novelty.ages"
+)
+
 func (n *Novelty) load(weights map[string]safetensors.Tensor, size int) error {
-	whiten, ok := weights["novelty.whiten"]
-	if !ok {
-		if n.Threshold != 0 {
-			return errors.New("classify: a novelty threshold without novelty.whiten")
-		}
+	whiten, means, of := weights[whitenTensor], weights[meansTensor], weights[agesTensor]
+	if len(n.Thresholds) == 0 && whiten.Data == nil {
 		return nil
 	}
-	means := weights["novelty.means"]
-	if len(whiten.Data) != size*size || len(means.Data) == 0 || len(means.Data)%size != 0 {
-		return fmt.Errorf("classify: novelty tensors %v and %v do not fit states of %d", whiten.Shape, means.Shape, size)
+	if len(n.Thresholds) != ages || len(whiten.Data) != size*size || len(of.Data) == 0 || len(means.Data) != len(of.Data)*size {
+		return fmt.Errorf("classify: novelty: %d thresholds, tensors %v, %v and %v do not fit states of %d", len(n.Thresholds), whiten.Shape, means.Shape, of.Shape, size)
 	}
-	n.size, n.whiten, n.means = size, whiten.Data, means.Data
+	for _, t := range n.Thresholds {
+		if !(t > 0) {
+			return fmt.Errorf("classify: novelty threshold %v", t)
+		}
+	}
+	n.size, n.whiten, n.means, n.ages = size, whiten.Data, means.Data, of.Data
 	return nil
 }

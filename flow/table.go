@@ -48,6 +48,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Share returns the configuration of each of n tables that keep to c's limits together.
+func (c Config) Share(n int) Config {
+	c = c.withDefaults()
+	c.MaxFlows = max(c.MaxFlows/n, 1)
+	c.PayloadMemory = max(c.PayloadMemory/n, 1)
+	c.FragmentCache = max(c.FragmentCache/n, 1)
+	return c
+}
+
 // Stats counts what a Table has seen. Only Alive and PayloadMemory ever go back.
 type Stats struct {
 	Flows            uint64                // flows started

@@ -44,7 +44,7 @@ func (p *Packet) Payload() []byte { return p.Headers.Payload(p.Capture.Data) }
 
 // Config says what is metered. The zero value meters flows with paper A's settings and no windows.
 type Config struct {
-	Flow    flow.Config // OnEnd is the Meter's own
+	Flow    flow.Config // OnEnd is the Meter's own; limits hold for all workers together
 	NoFlows bool        // windows only: no flow table, no Handler
 	Tunnels bool        // look into GRE, VXLAN, IP-in-IP and GTP-U
 
@@ -107,8 +107,9 @@ func New(cfg Config, workers int, handler func(worker int) Handler) (*Meter, err
 		}
 		m.clock = window.NewClock(cfg.Window, cfg.Lateness)
 	}
-	for i := range max(workers, 1) {
-		m.workers = append(m.workers, newWorker(cfg, i, m.series, handler))
+	workers = max(workers, 1)
+	for i := range workers {
+		m.workers = append(m.workers, newWorker(cfg, i, workers, m.series, handler))
 	}
 	m.taken = make([][]window.Part, len(m.workers))
 	return m, nil

@@ -17,14 +17,14 @@ type worker struct {
 	packet  Packet // given to handler, reused
 }
 
-func newWorker(cfg Config, index int, series *window.Series, handler func(int) Handler) *worker {
+func newWorker(cfg Config, index, workers int, series *window.Series, handler func(int) Handler) *worker {
 	w := &worker{index: index}
 	if series != nil {
 		w.windows = series.NewAccumulator()
 	}
 	if !cfg.NoFlows {
 		w.handler = handler(index)
-		flows := cfg.Flow
+		flows := cfg.Flow.Share(workers)
 		flows.OnEnd = func(f *flow.Flow) { w.handler.Ended(f, w.at) }
 		w.table = flow.New(flows)
 	}

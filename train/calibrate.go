@@ -2,6 +2,7 @@ package train
 
 import (
 	"math"
+	"slices"
 
 	"github.com/weirnet/weir/classify"
 )
@@ -122,50 +123,41 @@ func (r *run) calibrate(validation []*classify.Sample) {
 // noveltyQuantile is the share of known validation flows that shall not be called novel.
 const noveltyQuantile = 0.98
 
-// judgeNovelty fits the distance to the training flows and its threshold to validation flows.
+// judgeNovelty fits the distance to the training flows and its thresholds to validation flows.
 func (r *run) judgeNovelty(training, validation []*classify.Sample) error {
 	if err := r.refitNovelty(training); err != nil {
 		return err
 	}
-	n := &r.state.Settings.Novelty
-	states := r.states(validation)
-	distances := make([]float64, len(states))
-	buf := make([]float32, r.o.Arch.StateSize())
-	for i, s := range states {
-		distances[i] = n.Score(s, buf)
-	}
-	n.SetThreshold(distances, noveltyQuantile)
+	r.state.Settings.Novelty.SetThresholds(r.places(validation), noveltyQuantile)
 	return nil
 }
 
-// refitNovelty fits the distance anew and keeps the threshold.
+// refitNovelty fits the distance anew and keeps the thresholds.
 func (r *run) refitNovelty(samples []*classify.Sample) error {
-	groups := make([]int32, len(samples))
-	for i, s := range samples {
-		groups[i] = s.Group
-	}
-	n, err := classify.FitNovelty(r.states(samples), groups)
+	n, err := classify.FitNovelty(r.places(samples))
 	if err != nil {
 		return err
 	}
 	old := r.state.Settings.Novelty
-	n.Threshold, n.Quantile = old.Threshold, old.Quantile
+	n.Thresholds, n.Quantile = old.Thresholds, old.Quantile
 	r.state.Settings.Novelty = n
 	return nil
 }
 
-// states returns where each flow lies after its last packet, by the same steps as in service.
-func (r *run) states(samples []*classify.Sample) [][]float32 {
-	states := make([][]float32, len(samples))
+// places returns where each flow lies after each of its packets, by the same steps as in service.
+func (r *run) places(samples []*classify.Sample) []classify.Place {
+	bySample := make([][]classify.Place, len(samples))
 	r.replicas.Each(len(samples), 64, func(n *classify.Network, lo, hi int) {
 		t := n.NewTrack()
 		for i := lo; i < hi; i++ {
 			t.Reset()
 			for k := range samples[i].Inputs {
 				n.Step(t, &samples[i].Inputs[k])
+				bySample[i] = append(bySample[i], classify.Place{
+					State: slices.Clone(n.State(t)), Packets: t.Packets, Group: samples[i].Group,
+				})
 			}
-			states[i] = append([]float32(nil), n.State(t)...)
 		}
 	})
-	return states
+	return slices.Concat(bySample...)
 }
