@@ -41,6 +41,7 @@ func NewNetwork(a Architecture) *Network {
 	in := a.Normaliser.Bytes
 	if !a.RawBytes {
 		n.lengths = nn.NewEmbedding("flow.length", 2*lengthBuckets, a.LengthSize)
+		n.lengths.Weight.Init = nn.Normal(0.1) // a length that training never meets should say little
 		n.concat = &nn.Concat{Widths: []int{a.Encoding, a.LengthSize, scalars}}
 		in = a.Encoding + a.LengthSize + scalars
 	}
@@ -200,12 +201,13 @@ type Track struct {
 	sum     []float32 // of the packet network's encodings
 	state   []float32 // see State
 	flow    []float32 // probabilities of the classes so far, by the flow network
+	scratch []float32 // of the state's length
 }
 
 // NewTrack returns the track of a flow that has begun.
 func (n *Network) NewTrack() *Track {
 	a := &n.Arch
-	t := &Track{sum: make([]float32, a.Encoding), state: make([]float32, a.StateSize())}
+	t := &Track{sum: make([]float32, a.Encoding), state: make([]float32, a.StateSize()), scratch: make([]float32, a.StateSize())}
 	if a.Flow {
 		t.h, t.c = make([]float32, a.Layers*a.Hidden), make([]float32, a.Layers*a.Hidden)
 	}
