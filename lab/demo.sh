@@ -1,0 +1,31 @@
+#!/bin/sh
+# make demo: train small models on the sample captures, replay a capture that holds a port scan, a
+# SYN flood and an application that training never saw, and show what weir finds. Everything it
+# writes is below bin/demo.
+#
+#   lab/demo.sh          go on until stopped, once there is something to serve
+#   lab/demo.sh --exit   stop after the replay
+set -eu
+cd "$(dirname "$0")/.."
+weir=bin/weir
+out=bin/demo
+rm -rf "$out"
+mkdir -p "$out"
+models="--models $out/models"
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+[ -t 1 ] || say() { printf '\n%s\n' "$*"; }
+
+say "1. Learn fourteen applications from labelled captures (samples/apps)"
+$weir $models train apps --data samples/apps --epochs 8 --refit=false
+
+say "2. Learn what is normal from ten minutes of ordinary traffic (samples/normal.pcapng.zst)"
+$weir $models train anomaly -r samples/normal.pcapng.zst --window 1s
+
+say "3. Replay another day: a port scan, a SYN flood, and MQTT, which training never saw (samples/demo.pcapng.zst)"
+$weir $models run -r samples/demo.pcapng.zst --apps apps --anomaly anomaly -o "$out/events.jsonl" --report "$out/report.html"
+
+say "4. How good is the detector? The lab knows when it attacked"
+$weir $models eval anomaly -r samples/demo.pcapng.zst --labels samples/demo.intervals.csv --report "$out/anomaly.html"
+
+say "The report with figures is $out/report.html, the evaluation $out/anomaly.html, the events are $out/events.jsonl"
