@@ -118,6 +118,12 @@ func TestDecodeIPv4(t *testing.T) {
 		copy(f[at:], values)
 		return f
 	}
+	auth := join(6, 4, 0, 0, strings.Repeat("\x01", 20)) // RFC 4302 section 2: 24 bytes before TCP
+	authentic := func(headers []byte) []byte {
+		f := join(plain[:20], headers, plain[20:])
+		f[2], f[3], f[9] = byte(len(f)>>8), byte(len(f)), 51
+		return f
+	}
 	const head = "v4 10.0.0.1>10.0.0.2 proto=6 ttl=64 "
 	tests := []struct {
 		name    string
@@ -127,6 +133,11 @@ func TestDecodeIPv4(t *testing.T) {
 	}{
 		{"options", withOptions, 0, tcp4 + "ip=49@0" + tail},
 		{"options cut", withOptions[:21], 49, "truncated_ip " + head + "ip=49@0"},
+		{"authentication", authentic(auth), 0, tcp4 + "ip=69@0" + tail},
+		{"authentication twice", authentic(join(51, auth[1:], auth)), 0, tcp4 + "ip=93@0" + tail},
+		{"authentication, nine times", authentic([]byte(strings.Repeat(string(join(51, auth[1:])), 9))), 0, "too_deep v4 10.0.0.1>10.0.0.2 proto=51 ttl=64 ip=261@0"},
+		{"authentication cut", authentic(auth)[:40], 69, "truncated_extension " + head + "ip=69@0"},
+		{"authentication cut in its head", authentic(auth)[:21], 69, "truncated_extension v4 10.0.0.1>10.0.0.2 proto=51 ttl=64 ip=69@0"},
 		{"nineteen bytes", plain[:19], 45, "truncated_ip"},
 		{"version 5", set(0, 0x55), 0, "bad_ip_header"},
 		{"header length 16", set(0, 0x44), 0, "bad_ip_header"},

@@ -34,7 +34,8 @@ func (h *Headers) network(next uint16, f []byte, at, wire int) Reason {
 	return h.ipv6(f, at, wire)
 }
 
-// ipv4 decodes the IPv4 packet at an offset, RFC 791 section 3.1.
+// ipv4 decodes the IPv4 packet at an offset, RFC 791 section 3.1. An authentication header behind
+// it is passed, so that the packet is what it authenticates.
 //
 // A total length of 0 is what a sending host sees before its network card cuts a large segment
 // (TSO): the frame's length stands in. A total length that is not 0 and yet below the header's own
@@ -79,6 +80,19 @@ func (h *Headers) ipv4(f []byte, at, wire int) Reason {
 		h.payload(f, at, end)
 		h.Has &^= HasPayload
 		return OK
+	}
+	for headers := 0; h.Proto == extAuth; headers++ { // RFC 4302 section 3.1.1: as in IPv6
+		if min(end, len(f))-at < 2 {
+			return TruncatedExtension
+		}
+		if headers == maxExtensions {
+			return TooDeep
+		}
+		h.Proto = f[at]
+		at += int(f[at+1])*4 + 8
+		if at > min(end, len(f)) {
+			return TruncatedExtension
+		}
 	}
 	return h.transport(f, at, end)
 }
