@@ -9,12 +9,20 @@ import (
 // DefaultMaxGap is how many empty windows Series fills in after a window before it skips ahead.
 const DefaultMaxGap = 1 << 20
 
+// Bounds on the empty windows of a whole series that has a MaxGap: a megabyte of packets with
+// random times must not become a thousand gigabytes of silence, each gap of it just short enough.
+// A year of 5 s windows without a packet fits; so does for ever one packet in 256 windows.
+const (
+	maxEmpty          = 8 << 20
+	maxEmptyPerWindow = 256 // on top of it, for each window that is not empty
+)
+
 // Window is a closed window.
 type Window struct {
 	Start  int64 // nanoseconds since the Unix epoch, a multiple of Length
 	Length time.Duration
 	// Skipped is the number of empty windows between this one and the one before that were
-	// left out because there were more than MaxGap.
+	// left out because there were more than MaxGap, or too many in the series.
 	Skipped int64
 	// Partial holds the features, the top talkers, and the packets lost and late. It and the
 	// Window are valid until the function that the window was emitted to returns.
@@ -41,7 +49,7 @@ type Series struct {
 type Stats struct {
 	Windows int64  // emitted
 	Empty   int64  // of them without a packet
-	Skipped int64  // empty windows left out because a gap was longer than MaxGap
+	Skipped int64  // empty windows left out because a gap was longer than MaxGap, or for their sum
 	Late    uint64 // packets that came after their window had closed
 	Lost    uint64 // packets that the capture dropped
 }
@@ -49,7 +57,8 @@ type Stats struct {
 // NewSeries returns a series of windows of the given length that calls emit for each, in order
 // of time and without holes, empty windows included; but of a gap of more than maxGap empty
 // windows only the first maxGap are emitted, the rest is skipped and told in the next Window.
-// A maxGap of 0 means DefaultMaxGap, a negative one no limit.
+// A maxGap of 0 means DefaultMaxGap, a negative one no limit. With a limit, all empty windows
+// together are no more than 8,388,608 and 256 for each window with packets.
 func NewSeries(length time.Duration, maxGap int64, emit func(*Window)) (*Series, error) {
 	if length <= 0 {
 		return nil, errors.New("window: the window length must be more than zero")
@@ -117,7 +126,12 @@ func (s *Series) fill(index int64) {
 		return
 	}
 	gap := uint64(index) - uint64(s.next) // the distance of two int64 always fits
-	filled := min(gap, uint64(max(s.maxGap-s.run, 0)))
+	allowed := s.maxGap - s.run
+	if s.maxGap < math.MaxInt64 {
+		busy := s.stats.Windows - s.stats.Empty
+		allowed = min(allowed, maxEmpty+maxEmptyPerWindow*busy-s.stats.Empty)
+	}
+	filled := min(gap, uint64(max(allowed, 0)))
 	for range filled {
 		s.emitOne(s.next, &s.empty)
 	}

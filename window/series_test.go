@@ -113,6 +113,39 @@ func TestWorkersAgree(t *testing.T) {
 	}
 }
 
+// Many gaps, each of them allowed, do not add up to more than the packets are worth.
+func TestEmptyWindowsAreBounded(t *testing.T) {
+	const gap = DefaultMaxGap
+	var packets, skippedAt int64
+	s, err := NewSeries(time.Second, 0, func(w *Window) {
+		packets += int64(w.Packets())
+		if w.Skipped > 0 && skippedAt == 0 {
+			skippedAt = w.Start / int64(time.Second)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := s.NewAccumulator()
+	for i := range int64(20) {
+		a.Add(i*gap*1e9, &packet.Headers{Version: 4})
+	}
+	s.Close(math.MaxInt64, a.Take(math.MaxInt64))
+	got := s.Stats()
+	if packets != 20 || got.Windows-got.Empty != 20 {
+		t.Errorf("windows with packets: got %d with %d packets, want 20 with 20", got.Windows-got.Empty, packets)
+	}
+	if limit := int64(maxEmpty + 20*maxEmptyPerWindow); got.Empty > limit || got.Empty < maxEmpty {
+		t.Errorf("empty windows: got %d, want %d to %d", got.Empty, maxEmpty, limit)
+	}
+	if got.Empty+got.Skipped != 19*(gap-1) {
+		t.Errorf("empty and skipped windows: got %d, want %d", got.Empty+got.Skipped, 19*(gap-1))
+	}
+	if skippedAt != 9*gap {
+		t.Errorf("first window after a skip: got second %d, want %d", skippedAt, 9*gap)
+	}
+}
+
 func TestSilenceIsEmittedAsTimePasses(t *testing.T) {
 	var got []int64
 	s, err := NewSeries(time.Second, 2, func(w *Window) { got = append(got, w.Start/int64(time.Second)) })
