@@ -89,6 +89,7 @@ func TestSampleNormal(t *testing.T) {
 func TestSampleDemo(t *testing.T) {
 	packets := readAll(t, samples+"/demo.pcapng.zst")
 	sampleFlows(t, "demo", packets)
+	intervals := table(t, "demo.intervals.csv")
 	attacks := map[string]int{}
 	processes := map[string]int{}
 	for _, p := range packets {
@@ -98,7 +99,7 @@ func TestSampleDemo(t *testing.T) {
 			continue
 		}
 		within := ""
-		for _, row := range table(t, "demo.intervals.csv") {
+		for _, row := range intervals {
 			start, _ := strconv.ParseFloat(row["start"], 64)
 			end, _ := strconv.ParseFloat(row["end"], 64)
 			if at := float64(p.Nanos) / 1e9; start-1e-5 <= at && at <= end+1e-5 {
