@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,6 +21,8 @@ type Architecture struct {
 	Filters  int  `json:"filters,omitempty"`
 	Width    int  `json:"width,omitempty"`  // places that a filter sees
 	Stride   int  `json:"stride,omitempty"` // places between filters
+	Grams    int  `json:"grams,omitempty"`  // vectors that runs of four bytes are hashed to, a power of two; 0: none
+	GramSize int  `json:"gram_size,omitempty"`
 
 	Flow       bool    `json:"flow"`        // there is a flow network
 	RawBytes   bool    `json:"raw_bytes"`   // it reads the payload bytes; otherwise the packet network's encoding, length and scalars
@@ -28,6 +31,8 @@ type Architecture struct {
 	Layers     int     `json:"layers"`
 	Dropout    float64 `json:"dropout"`      // before and after the recurrent layers, in training
 	ByteDrop   float64 `json:"byte_dropout"` // share of packets whose encoding the flow network must do without, in training
+
+	GramDrop float64 `json:"gram_dropout"` // share of the runs of four bytes that are hidden, in training
 
 	Early float64 `json:"early"` // confidence at which a flow is decided before T packets; above 1: never
 }
@@ -59,8 +64,9 @@ func NewArchitecture(profile string, classes int) (Architecture, error) {
 	case Default:
 		return Architecture{
 			Profile: Default, Classes: classes, Packets: 10,
-			Normaliser: Normaliser{Bytes: 256, Collapse: true, DHCP: true},
+			Normaliser: Normaliser{Bytes: 256, Collapse: true, Runs: true, DHCP: true},
 			Encoding:   96, ByteSize: 8, Filters: 32, Width: 8, Stride: 4,
+			Grams: 8192, GramSize: 32, GramDrop: 0.5,
 			Flow: true, LengthSize: 16, Hidden: 128, Layers: 1,
 			Dropout: 0.3, ByteDrop: 0, Early: 0.95,
 		}, nil
@@ -87,6 +93,9 @@ func (a *Architecture) Check() error {
 	} else {
 		bounds = append(bounds, bound{"byte_size", a.ByteSize, 1, 256}, bound{"filters", a.Filters, 1, 1024},
 			bound{"width", a.Width, 1, n}, bound{"stride", a.Stride, 1, n})
+		if a.Grams != 0 {
+			bounds = append(bounds, bound{"grams", a.Grams, 2, 1 << 16}, bound{"gram_size", a.GramSize, 1, 4096})
+		}
 	}
 	if a.Flow {
 		bounds = append(bounds, bound{"hidden", a.Hidden, 1, 4096}, bound{"layers", a.Layers, 1, 8})
@@ -99,8 +108,13 @@ func (a *Architecture) Check() error {
 			return err
 		}
 	}
-	if !(a.Dropout >= 0 && a.Dropout < 1) || !(a.ByteDrop >= 0 && a.ByteDrop < 1) {
-		return fmt.Errorf("classify: dropout outside [0, 1)")
+	if a.Grams&(a.Grams-1) != 0 {
+		return fmt.Errorf("classify: grams is %d, want a power of two", a.Grams)
+	}
+	for _, rate := range [...]float64{a.Dropout, a.ByteDrop, a.GramDrop} {
+		if !(rate >= 0 && rate < 1) {
+			return errors.New("classify: dropout outside [0, 1)")
+		}
 	}
 	return nil
 }
@@ -131,14 +145,7 @@ func (a *Architecture) newPacketNetwork() packetNetwork {
 			nn.NewDense("packet.dense", block3.Out.Channels, a.Encoding), new(nn.ReLU),
 		}}
 	}
-	conv := nn.NewConv1D("packet.conv", a.Normaliser.Bytes, a.ByteSize, a.Filters, a.Width, a.Stride)
-	return &textNetwork{
-		embedding: nn.NewEmbedding("packet.embedding", padding+1, a.ByteSize),
-		layers: nn.Sequential{
-			conv, nn.NewBatchNormReLU("packet.conv.bn", a.Filters),
-			nn.NewDense("packet.dense", conv.Out.Size(), a.Encoding), nn.NewBatchNormReLU("packet.dense.bn", a.Encoding),
-		},
-	}
+	return newTextNetwork(a)
 }
 
 // packetNetwork maps rows of normalised bytes to encodings.
@@ -173,19 +180,6 @@ func scaleBytes(dst []float32, rows []uint16) []float32 {
 	}
 	return dst
 }
-
-// textNetwork reads bytes as a text: embedding, strided convolution, dense.
-type textNetwork struct {
-	embedding *nn.Embedding
-	layers    nn.Sequential
-}
-
-func (m *textNetwork) Forward(p nn.Pass, rows []uint16) []float32 {
-	return m.layers.Forward(p, m.embedding.Forward(rows))
-}
-
-func (m *textNetwork) Backward(dy []float32) { m.embedding.Backward(m.layers.Backward(dy)) }
-func (m *textNetwork) Params() []*nn.Param   { return append(m.embedding.Params(), m.layers.Params()...) }
 
 // timeScale is the inter-arrival time that the scalar 1 stands for, on a logarithmic scale.
 const timeScale = time.Second

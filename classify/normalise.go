@@ -42,7 +42,7 @@ var identifierClass = func() (class [256]uint8) {
 // its bytes are payload; the rest is zero. It does not keep or change payload.
 func (n *Normaliser) Apply(dst, payload []byte) int {
 	dst = dst[:n.Bytes]
-	var zeroed [2]span
+	var zeroed spans
 	if n.DHCP {
 		zeroed = dhcpIdentifiers(payload)
 	}
@@ -50,10 +50,10 @@ func (n *Normaliser) Apply(dst, payload []byte) int {
 	run := 0 // bytes equal to the last one written, that one included
 	for i := 0; i < len(payload) && out < len(dst); {
 		c := payload[i]
-		if zeroed[0].has(i) || zeroed[1].has(i) {
+		if zeroed.has(i) {
 			c = 0
 		} else if n.Collapse && identifierClass[c] != 0 {
-			if length := identifierLen(payload[i:]); length > 0 {
+			if length := identifierLen(payload[i:zeroed.next(i, len(payload))]); length > 0 {
 				dst[out] = identifier
 				out++
 				i += length
@@ -97,20 +97,32 @@ func identifierLen(b []byte) int {
 	}
 }
 
-// span is a range of offsets, the end excluded.
-type span struct{ from, to int }
+// spans are two ranges of offsets, the second after the first; their ends are excluded.
+type spans [2]struct{ from, to int }
 
-func (s span) has(i int) bool { return i >= s.from && i < s.to }
+func (s *spans) has(i int) bool {
+	return i >= s[0].from && i < s[0].to || i >= s[1].from && i < s[1].to
+}
+
+// next returns where the next range after i begins, at most end.
+func (s *spans) next(i, end int) int {
+	for _, r := range s {
+		if r.from > i {
+			return min(r.from, end)
+		}
+	}
+	return end
+}
 
 // dhcpIdentifiers finds the client's hardware address and its client identifier (option 61) in
 // a DHCP message, RFC 2131 section 2 and RFC 2132 section 9.14; empty spans in anything else.
 // It goes by the magic cookie, since payload images have no ports.
-func dhcpIdentifiers(payload []byte) (ids [2]span) {
+func dhcpIdentifiers(payload []byte) (ids spans) {
 	const chaddr, sname, cookie, options = 28, 44, 236, 240
 	if len(payload) < options || !bytes.Equal(payload[cookie:options], []byte{0x63, 0x82, 0x53, 0x63}) {
 		return ids
 	}
-	ids[0] = span{chaddr, sname}
+	ids[0].from, ids[0].to = chaddr, sname
 	for i := options; i+1 < len(payload); {
 		switch code, length := payload[i], int(payload[i+1]); code {
 		case 0:
@@ -118,7 +130,7 @@ func dhcpIdentifiers(payload []byte) (ids [2]span) {
 		case 255:
 			return ids
 		case 61:
-			ids[1] = span{i + 2, i + 2 + length}
+			ids[1].from, ids[1].to = i+2, i+2+length
 			return ids
 		default:
 			i += 2 + length

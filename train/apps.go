@@ -21,16 +21,22 @@ import (
 type AppsOptions struct {
 	Arch      classify.Architecture `json:"-"`
 	Labels    []string              `json:"-"`
-	Epochs    int                   // [40]
+	Epochs    int                   // [10]; images [12]
 	Batch     int                   // flows per step [64]; images [128]
 	Shard     int                   // flows per shard, the unit of batch statistics [16]; images [64]
 	Rate      float64               // peak learning rate [0.002]
 	Decay     float64               // weight decay [0.01]
 	Smoothing float64               // label smoothing [0.05]
 	Balance   float64               // exponent of class weights: 0 none, 1 inverse frequency [0.3]; negative: none
-	Patience  int                   // epochs without a better validation loss before stopping [8]
+	Patience  int                   // epochs without a better validation accuracy before stopping [5]
 	Seed      uint64
 	Workers   int `json:"-"`
+
+	// Known are flows of the validation captures whose opening also stood in training, which
+	// validation leaves out. Service meets them too: temperatures and the threshold of novelty
+	// are set on validation samples and these together.
+	Known []*classify.Sample `json:"-"`
+
 	// Refit trains a second time, on training and validation data together, for as many epochs as
 	// were best; temperatures and thresholds stay those of the first time.
 	Refit bool
@@ -66,16 +72,17 @@ type AppsResult struct {
 
 func (o *AppsOptions) defaults() {
 	images := !o.Arch.Flow
-	o.Epochs = either(o.Epochs, 40)
 	if images {
+		o.Epochs = either(o.Epochs, 12)
 		o.Batch, o.Shard = either(o.Batch, 128), either(o.Shard, 64)
 	}
+	o.Epochs = either(o.Epochs, 10)
 	o.Batch, o.Shard = either(o.Batch, 64), either(o.Shard, 16)
 	o.Rate = either(o.Rate, 0.002)
 	o.Decay = either(o.Decay, 0.01)
 	o.Smoothing = either(o.Smoothing, 0.05)
 	o.Balance = max(either(o.Balance, 0.3), 0)
-	o.Patience = either(o.Patience, 8)
+	o.Patience = either(o.Patience, 5)
 }
 
 func either[T comparable](v, otherwise T) T {
@@ -108,8 +115,9 @@ func Apps(ctx context.Context, training, validation []*classify.Sample, o AppsOp
 			return nil, err
 		}
 		r.restoreBest()
-		r.calibrate(validation)
-		if err := r.judgeNovelty(training, validation); err != nil {
+		served := append(append([]*classify.Sample(nil), validation...), o.Known...)
+		r.calibrate(served)
+		if err := r.judgeNovelty(training, served); err != nil {
 			return nil, err
 		}
 		if err := r.evaluate(); err != nil {
@@ -266,20 +274,22 @@ func (r *run) step(batch []*classify.Sample, rate nn.Schedule) float64 {
 }
 
 // validate fills in the validation part of e and reports whether it is the best so far. Flows are
-// judged after their last packet, packets each alone.
+// judged after their last packet, packets each alone. What counts is accuracy: the loss is at its
+// least long before, when the network is right less often but modest about it, and modesty is what
+// the temperature sees to (docs/rationale.md).
 func (r *run) validate(e *Epoch, samples []*classify.Sample) bool {
 	packets, flows := r.predict(samples)
 	e.PacketLoss, e.PacketAccuracy = packets.loss(1), packets.accuracy()
 	e.FlowLoss, e.FlowAccuracy = flows.loss(1), flows.accuracy()
-	loss := e.FlowLoss
+	accuracy := e.FlowAccuracy
 	if !r.o.Arch.Flow {
-		loss = e.PacketLoss
+		accuracy = e.PacketAccuracy
 	}
-	if r.state.Best == 0 || loss < r.state.BestLoss {
-		r.state.BestLoss = loss
-		return true
+	if accuracy < r.state.BestAccuracy {
+		return false
 	}
-	return false
+	r.state.BestAccuracy = accuracy
+	return true
 }
 
 func (r *run) keepBest() {

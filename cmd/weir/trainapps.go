@@ -57,10 +57,10 @@ label validate. Interrupted with Ctrl-C, the same command goes on where it stopp
 	flags.IntVar(&f.minFlows, "min-flows", 10, "labels with fewer flows are pooled as Etc.")
 	flags.IntVar(&f.minCaptures, "min-captures", 1, "labels with fewer captures are pooled as Etc.")
 	flags.IntVar(&f.packets, "packets", 0, "T: payload packets of a flow that are looked at (default 10)")
-	flags.IntVar(&f.options.Epochs, "epochs", 0, "most passes over the data (default 40)")
+	flags.IntVar(&f.options.Epochs, "epochs", 0, "most passes over the data (default 10, of images 12)")
 	flags.IntVar(&f.options.Batch, "batch", 0, "flows per step (default 64)")
 	flags.Float64Var(&f.options.Rate, "rate", 0, "peak learning rate (default 0.002)")
-	flags.IntVar(&f.options.Patience, "patience", 0, "epochs without improvement before stopping (default 8)")
+	flags.IntVar(&f.options.Patience, "patience", 0, "epochs without improvement before stopping (default 5)")
 	flags.Uint64Var(&f.options.Seed, "seed", 1, "of everything random")
 	flags.BoolVar(&f.options.Refit, "refit", true, "train again on all data once the number of epochs is known")
 	flags.BoolVar(&f.fresh, "fresh", false, "do not go on from an interrupted run")
@@ -123,6 +123,7 @@ func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
 	}
 	training := train.Samples(set, split.Sides[dataset.Train], &arch)
 	validation := train.Samples(set, split.Sides[dataset.Validation], &arch)
+	o.Known = train.Samples(set, dataset.Part{Flows: split.Sides[dataset.Validation].Seen}, &arch)
 	epochs := g.epochs()
 	o.OnStep, o.OnEpoch = epochs.step, epochs.appsEpoch
 	baselines := fitBaselines(set, split)
