@@ -11,9 +11,9 @@ const DefaultMaxGap = 1 << 20
 
 // Bounds on the empty windows of a whole series that has a MaxGap: a megabyte of packets with
 // random times must not become a thousand gigabytes of silence, each gap of it just short enough.
-// A year of 5 s windows without a packet fits; so does for ever one packet in 256 windows.
+// Four months of 5 s windows without a packet fit; so does, for ever, one packet in 256 windows.
 const (
-	maxEmpty          = 8 << 20
+	maxEmpty          = 2 << 20
 	maxEmptyPerWindow = 256 // on top of it, for each window that is not empty
 )
 
@@ -58,7 +58,7 @@ type Stats struct {
 // of time and without holes, empty windows included; but of a gap of more than maxGap empty
 // windows only the first maxGap are emitted, the rest is skipped and told in the next Window.
 // A maxGap of 0 means DefaultMaxGap, a negative one no limit. With a limit, all empty windows
-// together are no more than 8,388,608 and 256 for each window with packets.
+// together are no more than 2,097,152 and 256 for each window with packets.
 func NewSeries(length time.Duration, maxGap int64, emit func(*Window)) (*Series, error) {
 	if length <= 0 {
 		return nil, errors.New("window: the window length must be more than zero")

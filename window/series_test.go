@@ -141,8 +141,8 @@ func TestEmptyWindowsAreBounded(t *testing.T) {
 	if got.Empty+got.Skipped != 19*(gap-1) {
 		t.Errorf("empty and skipped windows: got %d, want %d", got.Empty+got.Skipped, 19*(gap-1))
 	}
-	if skippedAt != 9*gap {
-		t.Errorf("first window after a skip: got second %d, want %d", skippedAt, 9*gap)
+	if skippedAt != 3*gap {
+		t.Errorf("first window after a skip: got second %d, want %d", skippedAt, 3*gap)
 	}
 }
 
