@@ -17,7 +17,7 @@ func (f Fault) Error() string {
 	if f.Offset == Unopened {
 		return fmt.Sprintf("%s: %v", f.File, f.Err)
 	}
-	return fmt.Sprintf("%s: at byte %d: %v", f.File, f.Offset, f.Err)
+	return fmt.Sprintf("%s: offset %d: %v", f.File, f.Offset, f.Err)
 }
 
 // Unwrap returns Err.

@@ -37,7 +37,7 @@ func FuzzReadPcapng(f *testing.F) {
 func checkRead(t *testing.T, data []byte, cut uint16) {
 	whole, wholeOffset, _, wholeEnd := readBytes(data, 0, 0)
 	if wholeEnd != io.EOF && (wholeOffset < 0 || wholeOffset > int64(len(data))) {
-		t.Errorf("fault at byte %d of %d: %v", wholeOffset, len(data), wholeEnd)
+		t.Errorf("fault offset %d of %d: %v", wholeOffset, len(data), wholeEnd)
 	}
 	for i := range whole {
 		if whole[i].WireLen < len(whole[i].Data) {
@@ -46,7 +46,7 @@ func checkRead(t *testing.T, data []byte, cut uint16) {
 	}
 	moved, movedOffset, buffer, movedEnd := readBytes(data, 32, 13)
 	if !slices.Equal(moved, whole) || movedOffset != wholeOffset || movedEnd.Error() != wholeEnd.Error() {
-		t.Errorf("through a small window: %d packets, then at byte %d %v\nwhole: %d packets, then at byte %d %v",
+		t.Errorf("through a small window: %d packets, then offset %d %v\nwhole: %d packets, then offset %d %v",
 			len(moved), movedOffset, movedEnd, len(whole), wholeOffset, wholeEnd)
 	}
 	if limit := max(32, 8*len(data)); buffer > limit {

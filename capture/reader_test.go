@@ -268,7 +268,7 @@ func TestOpenDirectory(t *testing.T) {
 	if len(packets) != 5 {
 		t.Errorf("got %d packets, want 5", len(packets))
 	}
-	if len(faults) != 1 || !strings.HasSuffix(faults[0], "text.pcap: at byte 0: neither pcap nor pcapng: starts with 66 69 6c 65") {
+	if len(faults) != 1 || !strings.HasSuffix(faults[0], "text.pcap: offset 0: neither pcap nor pcapng: starts with 66 69 6c 65") {
 		t.Errorf("got faults %q, want one about text.pcap", faults)
 	}
 }
