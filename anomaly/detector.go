@@ -84,7 +84,7 @@ func (d *Detector) Score(v window.Vector) Result {
 	r.Scored = true
 	for i, share := range r.Shares {
 		r.Score += share
-		r.Expected[i] = m.Scaling.invert(i, float64(last[i]))
+		r.Expected[i] = m.Scaling.invert(i, float64(last[i]), &v)
 	}
 	r.Anomalous = r.Score >= r.Threshold
 	d.before, d.last = append(d.before[:0], d.x...), r

@@ -155,7 +155,7 @@ func TestScaling(t *testing.T) {
 			for i, x := range z {
 				mean[i] += float64(x) / float64(len(windows))
 				least[i], most[i] = min(least[i], float64(x)), max(most[i], float64(x))
-				if got := s.invert(i, float64(x)); math.Abs(got-v[i]) > 1e-4*(1+v[i]) {
+				if got := s.invert(i, float64(x), &v); math.Abs(got-v[i]) > 1e-4*(1+v[i]) {
 					t.Errorf("%s: %s %v comes back as %v", name, window.Names[i], v[i], got)
 				}
 			}
@@ -171,14 +171,14 @@ func TestScaling(t *testing.T) {
 	}
 	s := standard(make([]window.Vector, 10))
 	var v window.Vector
-	v[1], v[20] = 1, 1
+	v[1], v[20] = 5, 1
 	z := make([]float32, features)
 	s.apply(z, &v)
-	if got, want := z[1], float32(math.Log(2)/logFloor); got != want {
-		t.Errorf("one packet after silence scales to %v, want %v", got, want)
+	if got, want := z[1], float32(math.Log(6)/logFloor); got != want {
+		t.Errorf("five packets after silence scale to %v, want %v", got, want)
 	}
-	if got, want := z[20], float32(1/shareFloor); got != want {
-		t.Errorf("a share of 1 after silence scales to %v, want %v", got, want)
+	if got, want := z[20], float32(5.0/25/shareFloor); got != want {
+		t.Errorf("a share of all of five packets after silence scales to %v, want %v", got, want)
 	}
 	v[1] = 1e12
 	if s.apply(z, &v); z[1] != scaledLimit {

@@ -47,8 +47,8 @@ func (t *trainer) model() (*Model, error) {
 }
 
 // minVariance is the least error variance of a scaled feature. A network gives back what never
-// moved in training almost exactly; without a floor a thousandth of a step would be an alarm.
-const minVariance = 1e-3
+// moved in training almost exactly; without a floor the least step of it would be an alarm.
+const minVariance = 0.01
 
 // scaleRate is the share of benign windows that reach ErrorScale and DistanceScale.
 const scaleRate = 0.01

@@ -71,6 +71,10 @@ func KindOf(i int) Kind {
 	return Count
 }
 
+// TCP returns how many packets were neither UDP nor ICMP, which but for rare protocols are the TCP
+// packets that the shares are parts of.
+func (v *Vector) TCP() float64 { return v[packets] - v[udpCount] - v[icmpCount] }
+
 // Indexes into a Vector.
 const (
 	packetSizeMean = iota
