@@ -13,8 +13,9 @@ rm -rf "$out"
 mkdir -p "$out"
 models="--models $out/models"
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-[ -t 1 ] || say() { printf '\n%s\n' "$*"; }
+bold='' plain=''
+if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); fi
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 
 say "1. Learn fourteen applications from labelled captures (samples/apps)"
 $weir $models train apps --data samples/apps --epochs 8 --refit=false

@@ -65,7 +65,8 @@ type Training struct {
 	Files   []DataFile      `json:"files"`
 	Split   json.RawMessage `json:"split,omitempty"`
 	Options json.RawMessage `json:"options,omitempty"`
-	Seconds float64         `json:"seconds"` // wall time
+	History json.RawMessage `json:"history,omitempty"` // loss and validation by epoch
+	Seconds float64         `json:"seconds"`           // wall time
 }
 
 // DataFile is one capture that a model was trained or validated on.

@@ -74,7 +74,7 @@ func alertSection(s *Summary) report.Section {
 	for i := range alerts[:min(len(alerts), reportAlerts)] {
 		a := &alerts[i]
 		one := report.Alert{
-			When:  fmt.Sprintf("%s, %g s", time.Unix(0, int64(a.Start)).UTC().Format("2006-01-02 15:04:05.###"), a.Length),
+			When:  fmt.Sprintf("%s, %g s", time.Unix(0, int64(a.Start)).UTC().Format("2006-01-02 15:04:05.000"), a.Length),
 			Score: fmt.Sprintf("%s (threshold %s)", report.Plain(a.Score), report.Plain(a.Threshold)),
 			Note:  Explain(a), Evidence: a.Evidence.How,
 		}

@@ -34,6 +34,7 @@ type appsFlags struct {
 	packets     int
 	options     train.AppsOptions
 	noPromote   bool
+	report      string
 	fresh       bool
 }
 
@@ -65,6 +66,7 @@ label validate. Interrupted with Ctrl-C, the same command goes on where it stopp
 	flags.BoolVar(&f.options.Refit, "refit", true, "train again on all data once the number of epochs is known")
 	flags.BoolVar(&f.fresh, "fresh", false, "do not go on from an interrupted run")
 	flags.BoolVar(&f.noPromote, "no-promote", false, "keep the version that is live")
+	flags.StringVar(&f.report, "report", "", "file for the curves of loss and validation, one HTML page")
 	require(c, "data")
 	return c
 }
@@ -139,7 +141,11 @@ func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
 	if result.Resumed > 0 {
 		g.info("went on from epoch %d of an interrupted run", result.Resumed)
 	}
-	return g.saveApps(f, set, split, result, baselines, time.Since(started))
+	if err := g.saveApps(f, set, split, result, baselines, time.Since(started)); err != nil {
+		return err
+	}
+	os.Remove(o.Checkpoint) // of no more use, and no harm where it stays
+	return nil
 }
 
 // saveApps stores the result as a new version and promotes it.
@@ -161,13 +167,22 @@ func (g *shared) saveApps(f *appsFlags, set *dataset.Set, split *dataset.Split, 
 	if p.Training.Split, err = json.Marshal(split.Record); err != nil {
 		return err
 	}
+	if p.Training.History, err = json.Marshal(result.History); err != nil {
+		return err
+	}
 	if p.Baseline, err = json.Marshal(baselines); err != nil {
 		return err
 	}
 	if p.Training.Options, err = json.Marshal(f.options); err != nil {
 		return err
 	}
-	return g.keep(p, !f.noPromote)
+	if err := g.keep(p, !f.noPromote); err != nil {
+		return err
+	}
+	if f.report == "" {
+		return nil
+	}
+	return writePage(f.report, train.AppsReport(result, p.Ref(), split.Record.Summary))
 }
 
 // keep saves a package, promotes it if asked to, and says what to do next.
