@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/weirnet/weir/nn"
 	"github.com/weirnet/weir/nn/safetensors"
@@ -46,6 +47,11 @@ type Model struct {
 func NewModel(s Settings, labels []string, params []*nn.Param) (*Model, error) {
 	if len(labels) != s.Arch.Classes {
 		return nil, fmt.Errorf("classify: %d labels for %d classes", len(labels), s.Arch.Classes)
+	}
+	for i, l := range labels {
+		if l == "" || slices.Contains(labels[:i], l) {
+			return nil, fmt.Errorf("classify: label %q of class %d is empty or another class's", l, i)
+		}
 	}
 	return &Model{Settings: s, Labels: labels, params: params}, nil
 }

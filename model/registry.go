@@ -32,6 +32,10 @@ const maxFile = 1 << 30
 
 const liveFile = "live"
 
+// metaLabels is the entry of the weights' metadata that holds the labels once more, as JSON: classes
+// have no names in a network, so nothing else would notice that a manifest names them otherwise.
+const metaLabels = "labels"
+
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // CheckName refuses names that are not plain file names.
@@ -52,8 +56,13 @@ func (r Registry) Save(p *Package) (string, error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return "", fmt.Errorf("model: %w", err)
 	}
+	labels, err := json.Marshal(p.Labels)
+	if err != nil {
+		return "", fmt.Errorf("model: %w", err)
+	}
 	var weights bytes.Buffer
-	if err := safetensors.Write(&weights, &safetensors.File{Metadata: map[string]string{"model": p.Name}, Tensors: p.Weights}); err != nil {
+	metadata := map[string]string{"model": p.Name, metaLabels: string(labels)}
+	if err := safetensors.Write(&weights, &safetensors.File{Metadata: metadata, Tensors: p.Weights}); err != nil {
 		return "", fmt.Errorf("model: %w", err)
 	}
 	tmp, err := os.MkdirTemp(base, ".new-")
@@ -158,6 +167,13 @@ func load(dir string) (*Package, error) {
 			return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
 		}
 		p.Weights = file.Tensors
+		labels, err := json.Marshal(p.Labels)
+		if err != nil {
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		if own, ok := file.Metadata[metaLabels]; ok && own != string(labels) {
+			return nil, fmt.Errorf("%w: %s is of labels %s, the manifest names %s", ErrMismatch, path, own, labels)
+		}
 	}
 	if p.Weights == nil {
 		return nil, fmt.Errorf("%w: %s lists no %s", ErrCorrupt, filepath.Join(dir, manifestFile), weightsFile)

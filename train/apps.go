@@ -41,7 +41,9 @@ type AppsOptions struct {
 	// were best; temperatures and thresholds stay those of the first time.
 	Refit bool
 
-	Checkpoint  string `json:"-"` // file of the state after each epoch; empty: none
+	// Checkpoint is the file of the state after each epoch; empty: none. It stays until the caller, who
+	// has the model safe then, removes it.
+	Checkpoint  string `json:"-"`
 	Fingerprint string `json:"-"` // of data and settings: a checkpoint of another is not gone on from
 	// Evaluate judges the model that was validated, before Refit shows it the validation data.
 	Evaluate func(*classify.Model) (json.RawMessage, error) `json:"-"`
@@ -141,7 +143,6 @@ func Apps(ctx context.Context, training, validation []*classify.Sample, o AppsOp
 	if err != nil {
 		return nil, err
 	}
-	r.removeCheckpoint()
 	return &AppsResult{Model: m, Evaluation: r.state.Evaluation, History: r.state.History, Best: r.state.Best, Resumed: r.resumed}, nil
 }
 

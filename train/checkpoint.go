@@ -130,9 +130,3 @@ func (r *run) resume() error {
 	r.resumed = len(s.History)
 	return nil
 }
-
-func (r *run) removeCheckpoint() {
-	if r.o.Checkpoint != "" {
-		os.Remove(r.o.Checkpoint)
-	}
-}

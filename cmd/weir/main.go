@@ -196,20 +196,12 @@ func tellFaults(faults []capture.Fault, packets uint64) error {
 	return errPartly
 }
 
-// output opens FILE for writing, or stdout when it is empty or "-". The file appears under its
-// name only when close is called with success, so that a failed command leaves no half result.
+// output opens FILE for writing, or stdout when it is empty or "-". It takes files, pipes and devices.
 func output(file string) (f *os.File, finish func(error) error, err error) {
 	if file == "" || file == "-" {
 		return os.Stdout, func(err error) error { return err }, nil
 	}
-	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
-		f, err := os.OpenFile(file, os.O_WRONLY, 0)
-		if err != nil {
-			return nil, nil, err
-		}
-		return f, func(err error) error { return errors.Join(err, f.Close()) }, nil
-	}
-	f, err = os.Create(file)
+	f, err = os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return nil, nil, err
 	}

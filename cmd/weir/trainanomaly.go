@@ -150,7 +150,9 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		}
 		return err
 	}
-	os.Remove(checkpoint)
+	if o.Resume != nil {
+		g.info("went on from where an interrupted run had stopped")
+	}
 	settings, weights, err := m.Save()
 	if err != nil {
 		return err
@@ -180,7 +182,11 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		return err
 	}
 	g.info("learned from %d windows of %v; %s", len(vectors), cfg.Window, &m.Threshold)
-	return errors.Join(g.keep(p, !f.noPromote), readErr)
+	if err := g.keep(p, !f.noPromote); err != nil {
+		return err
+	}
+	os.Remove(checkpoint) // of no more use, and no harm where it stays
+	return readErr
 }
 
 // defaultBaselineRate is the share of training windows that the z-score baseline may alarm on
