@@ -28,7 +28,7 @@ type AppsOptions struct {
 	Decay     float64               // weight decay [0.01]
 	Smoothing float64               // label smoothing [0.05]
 	Balance   float64               // exponent of class weights: 0 none, 1 inverse frequency [0.3]; negative: none
-	Patience  int                   // epochs without a better validation accuracy before stopping [5]
+	Patience  int                   // epochs without a better validation score before stopping [5]
 	Seed      uint64
 	Workers   int `json:"-"`
 
@@ -60,6 +60,8 @@ type Epoch struct {
 	FlowLoss       float64 `json:"validation_flow_loss"`
 	PacketAccuracy float64 `json:"validation_packet_accuracy"`
 	FlowAccuracy   float64 `json:"validation_flow_accuracy"`
+	PacketF1       float64 `json:"validation_packet_macro_f1"`
+	FlowF1         float64 `json:"validation_flow_macro_f1"`
 	Seconds        float64 `json:"seconds"`
 }
 
@@ -275,21 +277,22 @@ func (r *run) step(batch []*classify.Sample, rate nn.Schedule) float64 {
 }
 
 // validate fills in the validation part of e and reports whether it is the best so far. Flows are
-// judged after their last packet, packets each alone. What counts is accuracy: the loss is at its
-// least long before, when the network is right less often but modest about it, and modesty is what
-// the temperature sees to (docs/rationale.md).
+// judged after their last packet, packets each alone. What counts is accuracy and macro-F1: the loss
+// is at its least long before, when the network is right less often but modest about it, and
+// modesty is what the temperature sees to; accuracy alone may be that of the commonest class
+// (docs/rationale.md).
 func (r *run) validate(e *Epoch, samples []*classify.Sample) bool {
 	packets, flows := r.predict(samples)
-	e.PacketLoss, e.PacketAccuracy = packets.loss(1), packets.accuracy()
-	e.FlowLoss, e.FlowAccuracy = flows.loss(1), flows.accuracy()
-	accuracy := e.FlowAccuracy
+	e.PacketLoss, e.PacketAccuracy, e.PacketF1 = packets.loss(1), packets.accuracy(), packets.macroF1()
+	e.FlowLoss, e.FlowAccuracy, e.FlowF1 = flows.loss(1), flows.accuracy(), flows.macroF1()
+	score := e.FlowAccuracy + e.FlowF1
 	if !r.o.Arch.Flow {
-		accuracy = e.PacketAccuracy
+		score = e.PacketAccuracy + e.PacketF1
 	}
-	if accuracy < r.state.BestAccuracy {
+	if score < r.state.BestScore {
 		return false
 	}
-	r.state.BestAccuracy = accuracy
+	r.state.BestScore = score
 	return true
 }
 

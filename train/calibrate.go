@@ -44,23 +44,46 @@ func (s *scores) loss(temperature float64) float64 {
 
 // accuracy returns the share of rows whose largest score is the label's, 0 without rows.
 func (s *scores) accuracy() float64 {
-	if len(s.labels) == 0 {
-		return 0
-	}
 	right := 0
 	for i, label := range s.labels {
-		row := s.row(i)
-		best := 0
-		for c, v := range row {
-			if v > row[best] {
-				best = c
-			}
-		}
-		if best == int(label) {
+		if s.best(i) == label {
 			right++
 		}
 	}
-	return float64(right) / float64(len(s.labels))
+	return float64(right) / float64(max(len(s.labels), 1))
+}
+
+// macroF1 returns the mean F1 of the classes that are labels of rows, 0 without rows.
+func (s *scores) macroF1() float64 {
+	type count struct{ right, said, there float64 }
+	counts := make([]count, s.classes)
+	for i, label := range s.labels {
+		said := s.best(i)
+		counts[said].said++
+		counts[label].there++
+		if said == label {
+			counts[label].right++
+		}
+	}
+	sum, classes := 0.0, 0
+	for _, c := range counts {
+		if c.there > 0 {
+			sum += 2 * c.right / (c.said + c.there)
+			classes++
+		}
+	}
+	return sum / float64(max(classes, 1))
+}
+
+// best returns the class of row i's largest score, the first of equals.
+func (s *scores) best(i int) int32 {
+	best, row := 0, s.row(i)
+	for c, v := range row {
+		if v > row[best] {
+			best = c
+		}
+	}
+	return int32(best)
 }
 
 // temperature returns the temperature of least loss (Guo et al. 2017, section 4.2), by golden

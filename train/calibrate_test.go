@@ -42,13 +42,21 @@ func TestTemperature(t *testing.T) {
 }
 
 func TestScores(t *testing.T) {
-	s := scores{classes: 2}
-	s.add([]float32{0, 0}, 0)
-	s.add([]float32{float32(math.Log(3)), 0}, 1)
+	out := float32(math.Inf(-1)) // a class of no probability
+	s := scores{classes: 3}
+	s.add([]float32{0, 0, out}, 0)
+	s.add([]float32{float32(math.Log(3)), 0, out}, 1)
 	if got, want := s.loss(1), (math.Log(2)+math.Log(4))/2; math.Abs(got-want) > 1e-6 {
 		t.Errorf("loss %v, want %v", got, want)
 	}
 	if got := s.accuracy(); got != 0.5 {
 		t.Errorf("accuracy %v, want 0.5", got)
+	}
+	// Class 0: one of two said is right, F1 2/3; class 1 is never said; class 2 is in no row.
+	if got, want := s.macroF1(), (2.0/3+0)/2; math.Abs(got-want) > 1e-12 {
+		t.Errorf("macro-F1 %v, want %v", got, want)
+	}
+	if none := (&scores{classes: 2}); none.accuracy() != 0 || none.macroF1() != 0 {
+		t.Errorf("without rows accuracy %v and macro-F1 %v, want 0", none.accuracy(), none.macroF1())
 	}
 }

@@ -21,14 +21,14 @@ const (
 
 // state is what a run needs beside its tensors to go on.
 type state struct {
-	Fingerprint  string            `json:"fingerprint"`
-	Stage        int               `json:"stage"`
-	Epoch        int               `json:"epoch"` // whole epochs of this stage
-	Best         int               `json:"best"`
-	BestAccuracy float64           `json:"best_accuracy"`
-	History      []Epoch           `json:"history"`
-	Settings     classify.Settings `json:"settings"`
-	Evaluation   json.RawMessage   `json:"evaluation,omitempty"`
+	Fingerprint string            `json:"fingerprint"`
+	Stage       int               `json:"stage"`
+	Epoch       int               `json:"epoch"` // whole epochs of this stage
+	Best        int               `json:"best"`
+	BestScore   float64           `json:"best_score"` // accuracy + macro-F1
+	History     []Epoch           `json:"history"`
+	Settings    classify.Settings `json:"settings"`
+	Evaluation  json.RawMessage   `json:"evaluation,omitempty"`
 }
 
 const maxCheckpoint = 4 << 30 // bytes
