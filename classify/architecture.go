@@ -32,6 +32,7 @@ type Architecture struct {
 	Dropout    float64 `json:"dropout"`      // before and after the recurrent layers, in training
 	ByteDrop   float64 `json:"byte_dropout"` // share of packets whose encoding the flow network must do without, in training
 
+	Shift    float64 `json:"shift"`        // share of packets whose raw bytes are moved, in training
 	GramDrop float64 `json:"gram_dropout"` // share of the runs of four bytes that are hidden, in training
 
 	Early float64 `json:"early"` // confidence at which a flow is decided before T packets; above 1: never
@@ -59,7 +60,7 @@ func NewArchitecture(profile string, classes int) (Architecture, error) {
 			Normaliser: Normaliser{Bytes: ImageSide * ImageSide},
 			Residual:   true, Encoding: 128,
 			Flow: true, RawBytes: true, Hidden: 128, Layers: 2,
-			Dropout: 0.2, Early: 2,
+			Dropout: 0.3, Shift: 0.9, Early: 2,
 		}, nil
 	case Default:
 		return Architecture{
@@ -111,7 +112,7 @@ func (a *Architecture) Check() error {
 	if a.Grams&(a.Grams-1) != 0 {
 		return fmt.Errorf("classify: grams is %d, want a power of two", a.Grams)
 	}
-	for _, rate := range [...]float64{a.Dropout, a.ByteDrop, a.GramDrop} {
+	for _, rate := range [...]float64{a.Dropout, a.ByteDrop, a.GramDrop, a.Shift} {
 		if !(rate >= 0 && rate < 1) {
 			return errors.New("classify: dropout outside [0, 1)")
 		}

@@ -22,6 +22,7 @@ type Network struct {
 	batch    batch
 	loss     nn.CrossEntropy
 	pixels   []float32
+	shifted  []uint16
 	dropped  []bool // packets whose encoding was kept from the flow network
 	encoding []float32
 }
@@ -104,7 +105,13 @@ func (n *Network) forward(p nn.Pass) (packet, flow []float32) {
 // flowInput is what the flow network reads of the batch, after n.encoding was computed.
 func (n *Network) flowInput(p nn.Pass) []float32 {
 	if n.Arch.RawBytes {
-		n.pixels = scaleBytes(n.pixels, n.batch.bytes)
+		rows := n.batch.bytes
+		if p.Train && n.Arch.Shift > 0 {
+			n.shifted = append(n.shifted[:0], rows...)
+			n.Arch.shift(random(p, drawShift), n.shifted)
+			rows = n.shifted
+		}
+		n.pixels = scaleBytes(n.pixels, rows)
 		return n.pixels
 	}
 	x := n.concat.Forward(n.encoding, n.lengths.Forward(n.batch.lengths), n.batch.scalars)
@@ -119,7 +126,7 @@ func (n *Network) dropEncodings(p nn.Pass, x []float32) {
 		n.dropped = n.dropped[:0]
 		return
 	}
-	r := nn.NewRand(p.Seed ^ (p.Step+1)*0x9e3779b97f4a7c15 ^ uint64(p.Shard)<<48)
+	r := random(p, drawEncodings)
 	width := n.Arch.Encoding + n.Arch.LengthSize + scalars
 	n.dropped = n.dropped[:0]
 	// All packets of a flow share their fate.
@@ -134,6 +141,43 @@ func (n *Network) dropEncodings(p nn.Pass, x []float32) {
 			row++
 		}
 	}
+}
+
+// shift moves, in some of the rows, everything behind a random place by up to eight bytes to either
+// side. In raw bytes a token of another length moves all text behind it; a network that saw that
+// happen leans less on where things stand, which Normaliser.Collapse spares the profile default.
+func (a *Architecture) shift(r *nn.Rand, rows []uint16) {
+	for ; len(rows) > 0; rows = rows[a.Normaliser.Bytes:] {
+		row := rows[:a.Normaliser.Bytes]
+		end := len(row)
+		for end > 1 && row[end-1] == padding {
+			end--
+		}
+		if r.Float64() >= a.Shift {
+			continue
+		}
+		at := int(r.Uint64() % uint64(end))
+		by := min(at+1+int(r.Uint64()%8), len(row))
+		if r.Float64() < 0.5 {
+			copy(row[by:], row[at:]) // what stood at the place stands there twice
+		} else {
+			copy(row[at:], row[by:]) // what stood at the end stands there twice
+		}
+	}
+}
+
+// What random numbers are drawn for; each draws from a stream of its own.
+const (
+	drawEncodings = iota + 1
+	drawGrams
+	drawShift
+)
+
+// random returns the stream of a draw in a pass: the same for the same shard of the same step,
+// whoever computes it.
+func random(p nn.Pass, draw uint64) *nn.Rand {
+	r := nn.NewRand(p.Seed + draw<<56)
+	return nn.NewRand(r.Uint64() ^ (p.Step+1)*0x9e3779b97f4a7c15 ^ uint64(p.Shard)<<48)
 }
 
 // packetShare is the weight of the packet network's loss beside the flow network's.

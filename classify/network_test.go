@@ -22,7 +22,7 @@ func small() map[string]Architecture {
 	image.Flow = false
 	raw := Architecture{
 		Classes: 3, Packets: 4, Normaliser: Normaliser{Bytes: ImageSide * ImageSide}, Residual: true, Encoding: 4,
-		Flow: true, RawBytes: true, Hidden: 4, Layers: 2, Dropout: 0.2, Early: 2,
+		Flow: true, RawBytes: true, Hidden: 4, Layers: 2, Dropout: 0.2, Shift: 0.7, Early: 2,
 	}
 	return map[string]Architecture{"text": text, "without grams": plain, "images": image, "paper": raw}
 }
@@ -203,6 +203,34 @@ func TestGrams(t *testing.T) {
 	a, b := appendGrams(nil, row("..host"), shift), appendGrams(nil, row("host"), shift)
 	if a[2] != b[0] {
 		t.Errorf("run host has index %d at place 2 and %d at place 0", a[2], b[0])
+	}
+}
+
+func TestShift(t *testing.T) {
+	a := Architecture{Normaliser: Normaliser{Bytes: 12}, Shift: 0.5}
+	text := []uint16{'a', 'b', 'c', 'd', 'e', 'f', padding, padding, padding, padding, padding, padding}
+	rows := slices.Repeat(text, 400)
+	a.shift(nn.NewRand(1), rows)
+	moved := 0
+	for i := 0; i < len(rows); i += len(text) {
+		row := rows[i : i+len(text)]
+		if slices.Equal(row, text) {
+			continue
+		}
+		moved++
+		// Some first part stays; what follows is of the text.
+		same := 0
+		for row[same] == text[same] {
+			same++
+		}
+		for _, b := range row[same:] {
+			if !slices.Contains(text, b) {
+				t.Errorf("row %v holds %d, which %v does not", row, b, text)
+			}
+		}
+	}
+	if moved < 140 || moved > 240 { // one in six of the moves that are drawn changes nothing
+		t.Errorf("%d of 400 rows were moved, want about half", moved)
 	}
 }
 

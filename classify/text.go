@@ -92,7 +92,7 @@ func (g *grams) Forward(p nn.Pass, rows []uint16, width int) []float32 {
 		g.counts = append(g.counts, len(g.index)-before)
 	}
 	if p.Train && g.drop > 0 {
-		g.hide(nn.NewRand(p.Seed ^ (p.Step+1)*0xd1342543de82ef95 ^ uint64(p.Shard)<<48))
+		g.hide(random(p, drawGrams))
 	}
 	return g.norm.Forward(p, g.bag.Forward(g.index, g.counts))
 }
