@@ -24,7 +24,7 @@ type Options struct {
 	Hidden  int            // size of the LSTM's state [64]
 	// Epochs is how many times the network sees each window [Paper: 20 for windows of 30 s and
 	// longer, 30 for 5 s, 100 for shorter ones, as in the paper; Default: 10, more where that
-	// would be fewer than 600 steps].
+	// would be fewer than 1500 steps].
 	Epochs int
 	Batch  int     // sequences per step [64]
 	Rate   float64 // peak learning rate [0.002]
@@ -117,7 +117,7 @@ func (o *Options) defaults() {
 }
 
 // minSteps is how many steps the profile Default takes at the least in each stage.
-const minSteps = 600
+const minSteps = 1500
 
 func (o *Options) epochs(sequences int) int {
 	switch {
