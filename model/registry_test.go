@@ -118,6 +118,7 @@ func TestLoadRefusesDamage(t *testing.T) {
 		"other format":       {edit(`"format": 1`, `"format": 2`), "format 2"},
 		"no weights listed":  {edit(weightsFile, evaluationFile), "model: corrupt"},
 		"file outside":       {edit(evaluationFile, "../../secret"), "unknown file"},
+		"other labels":       {edit(`"http"`, `"smtp"`), "the manifest names"},
 		"other version":      {edit(`"version": "`, `"version": "x`), "its directory is"},
 	}
 	for name, d := range damage {
