@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -19,7 +18,6 @@ import (
 	"github.com/weirnet/weir/anomaly"
 	"github.com/weirnet/weir/evaluate"
 	"github.com/weirnet/weir/model"
-	"github.com/weirnet/weir/nn/safetensors"
 	"github.com/weirnet/weir/train"
 	"github.com/weirnet/weir/window"
 )
@@ -40,6 +38,7 @@ type anomalyFlags struct {
 	options   anomaly.Options
 	fresh     bool
 	noPromote bool
+	report    string
 }
 
 // anomalyTraining is how a detector was trained, as its model keeps it.
@@ -77,6 +76,7 @@ the same command goes on where it stopped.`,
 	flags.IntVar(&f.options.Epochs, "epochs", 0, "passes over the windows (default by profile)")
 	flags.Uint64Var(&f.options.Seed, "seed", 1, "of everything random")
 	flags.BoolVar(&f.fresh, "fresh", false, "do not go on from an interrupted run")
+	flags.StringVar(&f.report, "report", "", "file for the curves of loss, one HTML page")
 	flags.BoolVar(&f.noPromote, "no-promote", false, "keep the version that is live")
 	return c
 }
@@ -122,27 +122,12 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 	o := f.options
 	o.Length, o.Home, o.Workers = cfg.Window, cfg.Home, g.workers
 	checkpoint := filepath.Join(g.registry().Dir, f.model, ".training", "anomaly.safetensors")
-	if !f.fresh {
-		if o.Resume, err = train.ReadCheckpoint(checkpoint); err != nil {
-			return err
-		}
+	if f.fresh {
+		train.RemoveCheckpoint(checkpoint)
 	}
 	bar := g.bar("training")
 	o.OnEpoch = func(e anomaly.Epoch) { bar.set((e.Stage-1)*e.Of+e.Number, e.Stages*e.Of) }
-	// A run takes seconds: a checkpoint a second is often enough and costs nothing.
-	saved := time.Now()
-	o.Checkpoint = func(state *safetensors.File) error {
-		if time.Since(saved) < time.Second {
-			return nil
-		}
-		saved = time.Now()
-		return train.WriteCheckpoint(checkpoint, state)
-	}
-	m, err := anomaly.Train(ctx, segments, o)
-	if errors.Is(err, anomaly.ErrOtherRun) {
-		o.Resume = nil
-		m, err = anomaly.Train(ctx, segments, o)
-	}
+	result, err := train.Anomaly(ctx, segments, o, checkpoint)
 	bar.done()
 	if err != nil {
 		if ctx.Err() != nil {
@@ -150,9 +135,10 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		}
 		return err
 	}
-	if o.Resume != nil {
+	if result.Resumed {
 		g.info("went on from where an interrupted run had stopped")
 	}
+	m := result.Model
 	settings, weights, err := m.Save()
 	if err != nil {
 		return err
@@ -171,6 +157,12 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 	if p.Training.Options, err = json.Marshal(learned); err != nil {
 		return err
 	}
+	if p.Training.History, err = json.Marshal(result.History); err != nil {
+		return err
+	}
+	if p.Evaluation, err = json.Marshal(anomalyValidation{anomalySplit(m), m.Threshold}); err != nil {
+		return err
+	}
 	if p.Training.Files, err = hashInputs(f.in.files); err != nil {
 		return err
 	}
@@ -185,8 +177,28 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 	if err := g.keep(p, !f.noPromote); err != nil {
 		return err
 	}
-	os.Remove(checkpoint) // of no more use, and no harm where it stays
+	train.RemoveCheckpoint(checkpoint)
+	if f.report != "" {
+		if err := writePage(f.report, train.AnomalyReport(result, p.Ref())); err != nil {
+			return err
+		}
+	}
 	return readErr
+}
+
+// anomalyValidation is the evaluation that a detector carries: what is known of its false alarms
+// on normal windows that it was not trained on.
+type anomalyValidation struct {
+	Split     string            `json:"split"`
+	Threshold anomaly.Threshold `json:"threshold"`
+}
+
+// anomalySplit says which windows the threshold was found on.
+func anomalySplit(m *anomaly.Model) string {
+	if m.Profile == anomaly.Paper {
+		return "by time: trained on the first four fifths of the normal windows, threshold from the last"
+	}
+	return "by time: five blocks of the normal windows, each scored by what was fitted to the other four"
 }
 
 // defaultBaselineRate is the share of training windows that the z-score baseline may alarm on
