@@ -69,7 +69,7 @@ func NewArchitecture(profile string, classes int) (Architecture, error) {
 			Encoding:   96, ByteSize: 8, Filters: 32, Width: 8, Stride: 4,
 			Grams: 8192, GramSize: 32, GramDrop: 0.5,
 			Flow: true, LengthSize: 16, Hidden: 128, Layers: 1,
-			Dropout: 0.3, ByteDrop: 0, Early: 0.95,
+			Dropout: 0.4, ByteDrop: 0, Early: 0.95,
 		}, nil
 	}
 	return Architecture{}, fmt.Errorf("classify: profile %q: there are %q and %q", profile, Default, Paper)

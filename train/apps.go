@@ -21,7 +21,7 @@ import (
 type AppsOptions struct {
 	Arch      classify.Architecture `json:"-"`
 	Labels    []string              `json:"-"`
-	Epochs    int                   // [10]; images [12]
+	Epochs    int                   // [8]; images, and flow networks that read raw bytes [12]
 	Batch     int                   // flows per step [64]; images [128]
 	Shard     int                   // flows per shard, the unit of batch statistics [16]; images [64]
 	Rate      float64               // peak learning rate [0.002]
@@ -77,10 +77,12 @@ type AppsResult struct {
 func (o *AppsOptions) defaults() {
 	images := !o.Arch.Flow
 	if images {
-		o.Epochs = either(o.Epochs, 12)
 		o.Batch, o.Shard = either(o.Batch, 128), either(o.Shard, 64)
 	}
-	o.Epochs = either(o.Epochs, 10)
+	if images || o.Arch.RawBytes {
+		o.Epochs = either(o.Epochs, 12)
+	}
+	o.Epochs = either(o.Epochs, 8)
 	o.Batch, o.Shard = either(o.Batch, 64), either(o.Shard, 16)
 	o.Rate = either(o.Rate, 0.002)
 	o.Decay = either(o.Decay, 0.01)

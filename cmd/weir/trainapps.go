@@ -58,7 +58,7 @@ label validate. Interrupted with Ctrl-C, the same command goes on where it stopp
 	flags.IntVar(&f.minFlows, "min-flows", 10, "labels with fewer flows are pooled as Etc.")
 	flags.IntVar(&f.minCaptures, "min-captures", 1, "labels with fewer captures are pooled as Etc.")
 	flags.IntVar(&f.packets, "packets", 0, "T: payload packets of a flow that are looked at (default 10)")
-	flags.IntVar(&f.options.Epochs, "epochs", 0, "most passes over the data (default 10, of images 12)")
+	flags.IntVar(&f.options.Epochs, "epochs", 0, "most passes over the data (default 8, of images and raw bytes 12)")
 	flags.IntVar(&f.options.Batch, "batch", 0, "flows per step (default 64)")
 	flags.Float64Var(&f.options.Rate, "rate", 0, "peak learning rate (default 0.002)")
 	flags.IntVar(&f.options.Patience, "patience", 0, "epochs without improvement before stopping (default 5)")
