@@ -37,17 +37,21 @@ func (t *Threshold) String() string {
 		t.Value, t.Above, t.Windows, t.Rate, t.PerDay)
 }
 
-// fitThreshold finds the lowest threshold that at most the wanted share of the benign scores
-// reach. It lies half way between two different scores, or a little above the highest.
+// margin is how far at most the threshold lies above the highest score that must stay below it.
+// The next score may be a hundred times as high: half way to it would be far beyond many attacks.
+const margin = 1.05
+
+// fitThreshold finds a threshold that at most the wanted share of the benign scores reach, and
+// little higher than it must be for that.
 func fitThreshold(scores []float64, wanted float64, length time.Duration) Threshold {
 	scores = slices.Sorted(slices.Values(scores))
 	n := len(scores)
 	t := Threshold{Wanted: wanted, Windows: n}
 	below := scores[n-1-min(int(wanted*float64(n)), n-1)] // the highest score that must stay below
-	t.Value = below * 1.01
+	t.Value = below * margin
 	for _, s := range scores {
 		if s > below {
-			t.Value = (below + s) / 2
+			t.Value = min(t.Value, (below+s)/2)
 			break
 		}
 	}

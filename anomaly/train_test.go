@@ -223,6 +223,7 @@ func TestThreshold(t *testing.T) {
 		hundred[i] = float64((i*37)%100 + 1) // 1 … 100 in some order
 	}
 	tied := append(make([]float64, 90), 5, 5, 5, 5, 5, 5, 5, 5, 5, 9)
+	three := 3.0 // a variable, so that three·margin is rounded like any product of floats
 	for _, test := range []struct {
 		scores []float64
 		wanted float64
@@ -231,9 +232,10 @@ func TestThreshold(t *testing.T) {
 	}{
 		{hundred, 0.05, Threshold{Value: 95.5, Wanted: 0.05, Rate: 0.05, PerDay: 864, Windows: 100, Above: 5}, true},
 		{hundred, 0.01, Threshold{Value: 99.5, Wanted: 0.01, Rate: 0.01, PerDay: 172.8, Windows: 100, Above: 1}, true},
-		{hundred, 0.001, Threshold{Value: 101, Wanted: 0.001, Rate: 0.01, PerDay: 172.8, Windows: 100}, false},
-		{tied, 0.05, Threshold{Value: 7, Wanted: 0.05, Rate: 0.05, PerDay: 864, Windows: 100, Above: 1}, true},
-		{[]float64{2, 2, 2, 2}, 0.5, Threshold{Value: 2.02, Wanted: 0.5, Rate: 0.5, PerDay: 8640, Windows: 4}, true},
+		{hundred, 0.001, Threshold{Value: 105, Wanted: 0.001, Rate: 0.01, PerDay: 172.8, Windows: 100}, false},
+		{tied, 0.05, Threshold{Value: 5.25, Wanted: 0.05, Rate: 0.05, PerDay: 864, Windows: 100, Above: 1}, true},
+		{[]float64{2, 2, 2, 2}, 0.5, Threshold{Value: 2.1, Wanted: 0.5, Rate: 0.5, PerDay: 8640, Windows: 4}, true},
+		{[]float64{1, 2, three, 400}, 0.25, Threshold{Value: three * margin, Wanted: 0.25, Rate: 0.25, PerDay: 4320, Windows: 4, Above: 1}, true},
 	} {
 		got := fitThreshold(test.scores, test.wanted, 5*time.Second)
 		if !reflect.DeepEqual(got, test.want) || got.Honest() != test.honest {

@@ -106,9 +106,10 @@ const DefaultMemory = 256 << 20
 
 // Relief reports whether the open windows of all workers together hold more than limit bytes,
 // and if so below which index to close them: that is the older half of them, so that it is
-// seldom asked for. A single open window is never closed for its size. The workers must stand at
-// the same point of the stream.
-func Relief(limit int, workers ...*Accumulator) (before int64, needed bool) {
+// seldom asked for. Windows from index present on are spared as long as there are older ones: a
+// packet whose clock ran ahead must not close the windows of those that come. A single open window
+// is never closed for its size. The workers must stand at the same point of the stream.
+func Relief(limit int, present int64, workers ...*Accumulator) (before int64, needed bool) {
 	size := 0
 	for _, a := range workers {
 		size += a.Size()
@@ -125,7 +126,11 @@ func Relief(limit int, workers ...*Accumulator) (before int64, needed bool) {
 	if len(open) < 2 {
 		return 0, false
 	}
-	return open[len(open)/2], true
+	before = open[len(open)/2]
+	if open[0] < present {
+		before = min(before, present)
+	}
+	return before, true
 }
 
 // pool keeps the Partials of closed windows for the next ones. Windows close seldom and on
