@@ -67,7 +67,7 @@ func NewArchitecture(profile string, classes int) (Architecture, error) {
 			Profile: Default, Classes: classes, Packets: 10,
 			Normaliser: Normaliser{Bytes: 256, Collapse: true, Runs: true, DHCP: true},
 			Encoding:   96, ByteSize: 8, Filters: 32, Width: 8, Stride: 4,
-			Grams: 8192, GramSize: 32, GramDrop: 0.5,
+			Grams: 8192, GramSize: 32, GramDrop: 0.2,
 			Flow: true, LengthSize: 16, Hidden: 128, Layers: 1,
 			Dropout: 0.4, ByteDrop: 0, Early: 0.95,
 		}, nil
