@@ -14,7 +14,7 @@ type How string
 const (
 	ByCaptures How = "captures"   // whole captures, the later ones validate
 	ByCut      How = "time"       // its only capture was cut at a time between flows
-	Untestable How = "Untestable" // its only capture trains
+	Untestable How = "untestable" // its only capture trains
 	ByColumn   How = "column"     // the sides were given
 	ByImages   How = "images"     // image by image
 )

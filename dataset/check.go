@@ -85,7 +85,7 @@ func (s *Set) Check() *Report {
 		c.Flows++
 		c.Packets += f.Packets[0] + f.Packets[1]
 		c.PayloadBytes += f.PayloadBytes[0] + f.PayloadBytes[1]
-		if twins.add(f.openingHash(nil), f.Class) {
+		if twins.add(openingHash(f.payloadHashes(nil)), f.Class) {
 			c.Duplicates++
 		}
 	}
@@ -248,7 +248,7 @@ func (r *Report) WriteText(w io.Writer) error {
 			fmt.Fprintf(b, "%s: %s: %s\n", p.Kind, printable(p.Name), printable(p.Detail))
 		}
 	}
-	for _, kind := range []ProblemKind{MissingCapture, UnreadableCapture, DamagedCapture, ListedTwice, NoLabel, BadRow} {
+	for _, kind := range []ProblemKind{MissingCapture, UnreadableCapture, DamagedCapture, FlowsEvicted, ListedTwice, NoLabel, BadRow} {
 		if more := shown[kind] - maxProblems; more > 0 {
 			fmt.Fprintf(b, "%s: and %d more\n", kind, more)
 		}

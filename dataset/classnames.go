@@ -53,7 +53,7 @@ func parseClassNames(r io.Reader) (map[int]string, error) {
 		number, name := plainNames, text
 		if i := strings.IndexAny(text, ", \t;"); i > 0 {
 			if n, err := strconv.Atoi(text[:i]); err == nil {
-				number, name = n, strings.Trim(strings.TrimSpace(text[i+1:]), `"`)
+				number, name = n, clean(strings.Trim(clean(text[i+1:]), `"`))
 			} else if line == 1 && strings.ContainsAny(text[i:i+1], ",;") {
 				continue
 			}

@@ -38,7 +38,6 @@ type Options struct {
 	Confidence  string         // keep only rows of flows.csv whose column confidence holds this, such as DPI
 	Zone        *time.Location // of times in tables that name no zone; default UTC
 	Flow        flow.Config    // lifetime, T and bytes of openings; OnEnd and PayloadMemory are set here
-	Later       int            // payloads kept per flow after the opening, for single-packet examples; default 0
 	Tunnels     bool           // look into GRE, VXLAN, IP-in-IP and GTP-U, as nDPI does
 	Memory      int64          // most bytes of examples; default 4 GiB
 	Workers     int            // captures read at a time; default GOMAXPROCS
@@ -75,8 +74,8 @@ type Capture struct {
 	Start  int64             // ns since the Unix epoch: start_utc, or else the first packet
 	First  int64             // time of the earliest packet, ns; 0 without packets
 	Last   int64             // time of the latest packet, ns
-	SHA256 string            // of the file as it lies there
-	Bytes  int64             // size of the file
+	SHA256 string            // of the content, decompressed (capture.Hash); empty when it cannot be read
+	Bytes  int64             // size of the content
 
 	Packets    uint64 // all packets in the file
 	Flows      int    // flows of the table, with and without payload
@@ -98,7 +97,6 @@ type Flow struct {
 	Bytes        [2]uint64 // frames on the wire
 	PayloadBytes [2]uint64 // application payloads on the wire
 	Opening      []flow.Payload
-	Later        []flow.Payload // the payloads after the opening, at most Options.Later
 }
 
 // Image is one example for the packet model out of an IDX file.
@@ -145,6 +143,7 @@ const (
 	UnreadableCapture ProblemKind = "unreadable capture" // no packet could be read
 	DamagedCapture    ProblemKind = "damaged capture"    // read up to the damage
 	ListedTwice       ProblemKind = "listed twice"       // a capture that labels.csv names twice
+	FlowsEvicted      ProblemKind = "flows evicted"      // more flows at a time than the flow table holds
 	NoLabel           ProblemKind = "no label"           // a capture that no form of label covers
 	BadRow            ProblemKind = "bad row"            // a row of a table that cannot be read
 )

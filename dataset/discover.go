@@ -147,7 +147,12 @@ func readLabels(path string, set *Set, opts Options, find *resolver, at func(str
 		return fmt.Errorf("dataset: %w", err)
 	}
 	defer f.Close()
-	t, err := newTable(path, f)
+	return parseLabels(path, f, set, opts, find, at)
+}
+
+// parseLabels reads the text of a labels.csv into the jobs of the captures that it names.
+func parseLabels(path string, r io.Reader, set *Set, opts Options, find *resolver, at func(string) *job) error {
+	t, err := newTable(path, r)
 	if err != nil {
 		return fmt.Errorf("dataset: %w", err)
 	}

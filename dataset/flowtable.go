@@ -14,13 +14,6 @@ import (
 	"github.com/weirnet/weir/packet"
 )
 
-// IANA protocol numbers that have ports.
-const (
-	protoTCP  = 6
-	protoUDP  = 17
-	protoSCTP = 132
-)
-
 // flowRow is one labelled flow of a table, ready to be joined. It takes 96 bytes.
 type flowRow struct {
 	key        flow.Key // joinKey of the 5-tuple
@@ -250,8 +243,8 @@ func parseEnd(addr, port string) (netip.AddrPort, error) {
 
 // protoNumbers names the protocols that tables of flows name.
 var protoNumbers = map[string]uint8{
-	"tcp": protoTCP, "udp": protoUDP, "sctp": protoSCTP, "icmp": 1, "igmp": 2, "ipv6-icmp": 58, "icmpv6": 58,
-	"icmp6": 58, "gre": 47, "esp": 50, "ah": 51, "ospf": 89, "pim": 103, "vrrp": 112, "ipip": 4, "ipv6": 41,
+	"tcp": packet.TCP, "udp": packet.UDP, "sctp": packet.SCTP, "icmp": packet.ICMP, "igmp": 2, "ipv6-icmp": packet.ICMPv6, "icmpv6": packet.ICMPv6,
+	"icmp6": packet.ICMPv6, "gre": 47, "esp": 50, "ah": 51, "ospf": 89, "pim": 103, "vrrp": 112, "ipip": 4, "ipv6": 41,
 }
 
 func parseProto(text string) (uint8, error) {
@@ -283,7 +276,7 @@ func keyOf(src, dst netip.AddrPort, proto uint8) (flow.Key, error) {
 // TCP, UDP and SCTP have ports.
 func joinKey(k flow.Key) flow.Key {
 	k = flow.Key{Src: k.Src, Dst: k.Dst, SrcPort: k.SrcPort, DstPort: k.DstPort, Version: k.Version, Proto: k.Proto, Kind: flow.Ports}
-	if k.Proto != protoTCP && k.Proto != protoUDP && k.Proto != protoSCTP {
+	if k.Proto != packet.TCP && k.Proto != packet.UDP && k.Proto != packet.SCTP {
 		k.SrcPort, k.DstPort, k.Kind = 0, 0, flow.Portless
 	}
 	if after(k.Src, k.Dst) || k.Src == k.Dst && k.SrcPort > k.DstPort {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weirnet/weir/flow"
+	"github.com/weirnet/weir/packet"
 )
 
 func TestParseTime(t *testing.T) {
@@ -123,7 +124,7 @@ func TestJoin(t *testing.T) {
 	key := func() flow.Key {
 		k, err := keyOf(
 			netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(rng.IntN(2))}), uint16(rng.IntN(2))),
-			netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(rng.IntN(2))}), uint16(rng.IntN(2))), protoTCP)
+			netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(rng.IntN(2))}), uint16(rng.IntN(2))), packet.TCP)
 		if err != nil {
 			t.Fatal(err)
 		}

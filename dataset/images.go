@@ -152,7 +152,7 @@ func (c *imager) add(p *capture.Packet) {
 		c.stats.Fragments++
 		return
 	}
-	if h.Has&packet.HasPayload == 0 || h.Proto != protoTCP && h.Proto != protoUDP {
+	if h.Has&packet.HasPayload == 0 || h.Proto != packet.TCP && h.Proto != packet.UDP {
 		c.stats.NoPayload++
 		return
 	}

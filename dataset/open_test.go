@@ -1,10 +1,13 @@
 package dataset
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -190,7 +193,7 @@ func TestOpenCounts(t *testing.T) {
 		"x.pcapng,10.0.0.1,40000,192.0.2.1,80,6,\n"+
 		"x.pcapng,somewhere,40000,192.0.2.1,80,6,http\n"+
 		"gone.pcapng,10.0.0.1,40000,192.0.2.1,80,6,http\n")
-	set, err := Open(dir, Options{Later: 1, Flow: flow.Config{OpeningPackets: 1, OpeningBytes: 3}})
+	set, err := Open(dir, Options{Flow: flow.Config{OpeningPackets: 1, OpeningBytes: 3}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,9 +211,6 @@ func TestOpenCounts(t *testing.T) {
 	f := set.Flows[0]
 	if len(f.Opening) != 1 || string(f.Opening[0].Data) != "GET" || f.Opening[0].Len != 14 {
 		t.Errorf("opening %+v, want GET of 14 bytes", f.Opening)
-	}
-	if len(f.Later) != 1 || string(f.Later[0].Data) != "rep" || f.Later[0].Dir != flow.Responder {
-		t.Errorf("later payloads %+v, want rep from the responder", f.Later)
 	}
 	if !set.Unreadable() {
 		t.Error("a capture is missing, but Unreadable is false")
@@ -321,5 +321,48 @@ func TestPoolAndAdopt(t *testing.T) {
 	s.Pool(0, 0)
 	if want := []string{"alone", "common", "rare", Etc}; !slices.Equal(s.Classes, want) || s.Pooled != nil {
 		t.Errorf("without pooling: classes %v, pooled %v, want %v", s.Classes, s.Pooled, want)
+	}
+}
+
+// Flows that a full table ended early are told.
+func TestOpenTellsEvictedFlows(t *testing.T) {
+	dir := t.TempDir()
+	writeCapture(t, filepath.Join(dir, "a", "x.pcapng"), web, name, six)
+	set, err := Open(dir, Options{Flow: flow.Config{MaxFlows: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Problem{{FlowsEvicted, "a/x.pcapng", "2 flows ended early because the flow table was full: what followed of them counts as new flows"}}
+	if !reflect.DeepEqual(set.Problems, want) {
+		t.Errorf("problems %+v, want %+v", set.Problems, want)
+	}
+	if set.Unreadable() {
+		t.Error("a full flow table makes the capture unreadable")
+	}
+}
+
+// A capture and its compressed copy are the same capture.
+func TestOpenKnowsCompressedCopies(t *testing.T) {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "a", "x.pcapng")
+	writeCapture(t, plain, web, name)
+	data, err := os.ReadFile(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write(data)
+	z.Close()
+	writeText(t, filepath.Join(dir, "a", "y.pcapng.gz"), packed.String())
+	set, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, y := set.Captures[0], set.Captures[1]; x.SHA256 != y.SHA256 || x.Bytes != int64(len(data)) || y.Bytes != x.Bytes {
+		t.Errorf("hashes %q of %d bytes and %q of %d, want the same", x.SHA256, x.Bytes, y.SHA256, y.Bytes)
+	}
+	if copies := set.Check().Copies; len(copies) != 1 {
+		t.Errorf("copies %q, want one pair", copies)
 	}
 }

@@ -1,8 +1,7 @@
 package dataset
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -118,6 +117,10 @@ func (s *Set) add(r *reading, j *job, used map[*joiner][]bool) {
 		}
 		s.Problems = append(s.Problems, Problem{kind, r.capture.Name, detail})
 	}
+	if r.evicted > 0 {
+		s.Problems = append(s.Problems, Problem{FlowsEvicted, r.capture.Name,
+			fmt.Sprintf("%d flows ended early because the flow table was full: what followed of them counts as new flows", r.evicted)})
+	}
 	if len(r.faults) == 0 && j.listed == "" && len(j.joiners) == 0 && !r.processes && j.folder == "" {
 		s.Problems = append(s.Problems, Problem{NoLabel, r.capture.Name, "no table names it, no packet of it names a process"})
 	}
@@ -154,12 +157,13 @@ type reading struct {
 	capture   Capture
 	flows     []readFlow
 	faults    []capture.Fault
-	processes bool // some packet names its process
+	evicted   uint64 // flows that ended because the flow table was full
+	processes bool   // some packet names its process
 
 	opts  Options
 	mem   *budget
-	extra map[uint64]*extra // by flow ID, of live flows
-	err   error             // the first, which ends the reading
+	votes map[uint64]map[string]int // packets of each process, by flow ID, of live flows
+	err   error                     // the first, which ends the reading
 }
 
 // readFlow is a flow with what may label it.
@@ -172,20 +176,14 @@ type readFlow struct {
 	ambiguous bool
 }
 
-// extra is what only some flows have while they live.
-type extra struct {
-	votes map[string]int // packets of each process
-	later []flow.Payload
-}
-
 // readCapture reads one capture. Damage in it is no error.
 func readCapture(j *job, opts Options, mem *budget) (*reading, error) {
-	r := &reading{job: j, opts: opts, mem: mem, extra: make(map[uint64]*extra)}
+	r := &reading{job: j, opts: opts, mem: mem, votes: make(map[uint64]map[string]int)}
 	r.capture = Capture{Path: j.path, Label: j.label, Facts: j.facts, First: math.MaxInt64, Last: math.MinInt64}
 	if j.label == "" {
 		r.capture.Label = j.folder
 	}
-	if sum, size, err := hashFile(j.path); err == nil { // an unreadable file is a fault below
+	if sum, size, err := capture.Hash(j.path); err == nil { // an unreadable file is a fault below
 		r.capture.SHA256, r.capture.Bytes = sum, size
 	}
 	config := meter.Config{Flow: opts.Flow, Tunnels: opts.Tunnels}
@@ -222,7 +220,7 @@ func readCapture(j *job, opts Options, mem *budget) (*reading, error) {
 	if counters.Flow.OpeningsShort > 0 {
 		return nil, mem.exceeded()
 	}
-	r.faults = in.Faults()
+	r.faults, r.evicted = in.Faults(), counters.Flow.Evicted
 	r.capture.Packets = counters.Packets
 	if counters.Packets == 0 {
 		r.capture.First, r.capture.Last = 0, 0
@@ -231,60 +229,31 @@ func readCapture(j *job, opts Options, mem *budget) (*reading, error) {
 	if j.start != 0 {
 		r.capture.Start = j.start
 	}
-	slices.SortFunc(r.flows, func(a, b readFlow) int { return compareUint(a.first, b.first) })
+	slices.SortFunc(r.flows, func(a, b readFlow) int { return cmp.Compare(a.first, b.first) })
 	return r, nil
-}
-
-func compareUint(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Packet implements meter.Handler.
 func (r *reading) Packet(p *meter.Packet) {
-	if name, _, ok := capture.ParseProcess(p.Capture.Comment); ok {
-		r.processes = true
-		x := r.more(p.Flow.ID)
-		if x.votes == nil {
-			x.votes = make(map[string]int)
-		}
-		x.votes[clean(string(name))]++
-	}
-	if r.opts.Later == 0 || p.Joined || p.Headers.PayloadWireLen == 0 || p.Flow.Opening == nil {
+	name, _, ok := capture.ParseProcess(p.Capture.Comment)
+	if !ok {
 		return
 	}
-	if x := r.more(p.Flow.ID); len(x.later) < r.opts.Later {
-		data := p.Payload()
-		data = data[:min(len(data), r.opts.Flow.OpeningBytes)]
-		if err := r.mem.take(len(data) + payloadOverhead); err != nil {
-			r.err = err
-			return
-		}
-		x.later = append(x.later, flow.Payload{Nanos: p.Capture.Nanos, Dir: p.Dir, Len: p.Headers.PayloadWireLen, Data: slices.Clone(data)})
+	r.processes = true
+	votes := r.votes[p.Flow.ID]
+	if votes == nil {
+		votes = make(map[string]int)
+		r.votes[p.Flow.ID] = votes
 	}
-}
-
-func (r *reading) more(id uint64) *extra {
-	x := r.extra[id]
-	if x == nil {
-		x = &extra{}
-		r.extra[id] = x
-	}
-	return x
+	votes[clean(string(name))]++
 }
 
 // Ended implements meter.Handler. Flows without payload are kept as far as rows are concerned:
 // a row that found one is not a row without a flow.
 func (r *reading) Ended(f *flow.Flow, _ uint64) {
 	r.capture.Flows++
-	x := r.extra[f.ID]
-	delete(r.extra, f.ID)
-	ended := readFlow{first: f.FirstPacket, row: -1}
+	ended := readFlow{first: f.FirstPacket, row: -1, process: majority(r.votes[f.ID])}
+	delete(r.votes, f.ID)
 	for _, join := range r.job.joiners {
 		row, m := join.find(f.Key, f.Start, f.Last)
 		ended.ambiguous = ended.ambiguous || m == ambiguous
@@ -311,10 +280,6 @@ func (r *reading) Ended(f *flow.Flow, _ uint64) {
 			cost += len(p.Data) + payloadOverhead
 			ended.Opening[i] = flow.Payload{Nanos: p.Nanos, Dir: p.Dir, Len: p.Len, Data: slices.Clone(p.Data)}
 		}
-	}
-	if x != nil {
-		ended.Later = x.later
-		ended.process = majority(x.votes)
 	}
 	if err := r.mem.take(cost); err != nil {
 		r.err = err
@@ -349,20 +314,6 @@ func majority(votes map[string]int) string {
 	return best
 }
 
-// hashFile returns the SHA-256 of a file in hexadecimal, and its size.
-func hashFile(path string) (sum string, size int64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", 0, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if size, err = io.Copy(h, f); err != nil {
-		return "", 0, err
-	}
-	return hex.EncodeToString(h.Sum(nil)), size, nil
-}
-
 // readImages reads the IDX files of a set with their labels.
 func (s *Set) readImages(paths []string, mem *budget) error {
 	for _, path := range paths {
@@ -394,7 +345,7 @@ func (s *Set) readImages(paths []string, mem *budget) error {
 		if err := mem.take(len(pixels) + dims[0]*payloadOverhead); err != nil {
 			return err
 		}
-		sum, size, err := hashFile(path)
+		sum, size, err := capture.Hash(path)
 		if err != nil {
 			return fmt.Errorf("dataset: %w", err)
 		}

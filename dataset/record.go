@@ -27,6 +27,11 @@ type SideSum struct {
 	Images   int  `json:"images"`
 	Seen     int  `json:"seen_openings"` // flows left out: an earlier side has the same opening
 	Copies   int  `json:"copied_flows"`  // flows left out: an earlier side has the same flow
+
+	// Payloads are those of the flows' openings, Repeats those of them that are not scored alone:
+	// an earlier side has the same payload.
+	Payloads int `json:"payloads"`
+	Repeats  int `json:"seen_payloads"`
 }
 
 // ClassSplit is how one class was split.
@@ -100,6 +105,14 @@ func (sp *Split) describe(a *assignment) {
 		sum.Side, sum.Flows, sum.Images, sum.Seen, sum.Copies = Side(side), len(part.Flows), len(part.Images), len(part.Seen), len(part.copies)
 		for _, i := range part.Flows {
 			r.Classes[s.Flows[i].Class].Flows[side]++
+			sum.Payloads += len(s.Flows[i].Opening)
+		}
+		for _, flags := range part.Repeats {
+			for _, repeat := range flags {
+				if repeat {
+					sum.Repeats++
+				}
+			}
 		}
 		for _, i := range part.Images {
 			r.Classes[s.Images[i].Class].Images[side]++
@@ -160,6 +173,11 @@ func (sp *Split) note() {
 	}
 	if copies > 0 {
 		note("%d flows are left out of later sides: an earlier side has a copy of them (same 5-tuple at the same time)", copies)
+	}
+	for _, side := range r.Sides {
+		if side.Repeats > 0 {
+			note("%d of %d payloads of %s are not scored alone: an earlier side has the same payload", side.Repeats, side.Payloads, side.Side)
+		}
 	}
 	without := 0
 	for i := range s.Flows {

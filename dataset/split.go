@@ -78,6 +78,11 @@ type Part struct {
 	Flows  []int // into Set.Flows
 	Images []int // into Set.Images
 
+	// Repeats says of each of Flows which payloads of its opening are, normalised, identical to one
+	// in the flows of an earlier side: they may be context, but are not scored alone. It is nil
+	// for the first side that holds flows.
+	Repeats [][]bool
+
 	// Seen are flows of this side's captures that are not in Flows because an earlier side
 	// holds a flow with the same opening. They may be scored apart, never in a headline.
 	Seen []int
@@ -86,7 +91,7 @@ type Part struct {
 }
 
 // Split is a split of a set, without a leak: no capture, no flow, no copy of a flow and no
-// identical opening (or image) is on two sides.
+// identical opening (or image) is on two sides, and single payloads that are on two are marked.
 type Split struct {
 	Sides  [NumSides]Part
 	Record Record
@@ -144,28 +149,42 @@ func (sp *Split) fill(a *assignment) {
 		}
 	}
 	copies := make(map[flow.Key][]int) // flows of earlier sides
-	openings := make(map[[16]byte]bool)
+	openings, payloads := make(map[[16]byte]bool), make(map[[16]byte]bool)
 	for side := range sp.Sides {
 		part := &sp.Sides[side]
 		var kept []int
 		var hashes [][16]byte
+		var single [][][16]byte // payloads of each flow that is kept
 		for _, i := range part.Flows {
 			f := &s.Flows[i]
-			hash := f.openingHash(sp.normalise)
+			own := f.payloadHashes(sp.normalise)
+			hash := openingHash(own)
 			switch {
 			case slices.ContainsFunc(copies[joinKey(f.Key)], func(other int) bool { return copied(f, &s.Flows[other]) }):
 				part.copies = append(part.copies, i)
 			case openings[hash]:
 				part.Seen = append(part.Seen, i)
 			default:
-				kept, hashes = append(kept, i), append(hashes, hash)
+				kept, hashes, single = append(kept, i), append(hashes, hash), append(single, own)
 			}
 		}
 		part.Flows = kept
+		if len(payloads) > 0 {
+			part.Repeats = make([][]bool, len(kept))
+			for n, own := range single {
+				part.Repeats[n] = make([]bool, len(own))
+				for k := range own {
+					part.Repeats[n][k] = payloads[own[k]]
+				}
+			}
+		}
 		for n, i := range kept {
 			key := joinKey(s.Flows[i].Key)
 			copies[key] = append(copies[key], i)
 			openings[hashes[n]] = true
+			for _, hash := range single[n] {
+				payloads[hash] = true
+			}
 		}
 	}
 }
@@ -176,69 +195,31 @@ func copied(a, b *Flow) bool {
 	return a.Capture != b.Capture && gap(a.Start, a.Last, b.Start, b.Last) == 0
 }
 
-// openingHash returns a hash of what a classifier sees of a flow's opening: the payload bytes
-// after normalisation. Where none were captured, the lengths stand in for them.
-func (f *Flow) openingHash(normalise func([]byte) []byte) [16]byte {
-	h := sha256.New()
-	var length [9]byte
-	for _, p := range f.Opening {
+// payloadHashes returns a hash of what a classifier sees of each payload of a flow's opening: its
+// bytes after normalisation. Where none were captured, the length stands in for them.
+func (f *Flow) payloadHashes(normalise func([]byte) []byte) [][16]byte {
+	hashes := make([][16]byte, len(f.Opening))
+	for i, p := range f.Opening {
+		if len(p.Data) == 0 {
+			hashes[i] = [16]byte(sha256Of(binary.LittleEndian.AppendUint64([]byte{0}, uint64(p.Len))))
+			continue
+		}
 		data := p.Data
 		if normalise != nil {
 			data = normalise(data)
 		}
-		binary.LittleEndian.PutUint64(length[:], uint64(len(data)))
-		if length[8] = 0; len(p.Data) == 0 {
-			binary.LittleEndian.PutUint64(length[:], uint64(p.Len))
-			length[8] = 1
-		}
-		h.Write(length[:])
-		h.Write(data)
+		hashes[i] = [16]byte(sha256Of(append([]byte{1}, data...)))
 	}
-	return [16]byte(h.Sum(nil))
+	return hashes
 }
 
-// PacketExample names one payload of a flow: Index counts through Opening and on through Later.
-type PacketExample struct{ Flow, Index int }
-
-// Payload returns the payload of an example.
-func (s *Set) Payload(e PacketExample) *flow.Payload {
-	f := &s.Flows[e.Flow]
-	if e.Index < len(f.Opening) {
-		return &f.Opening[e.Index]
+// openingHash returns a hash of a whole opening.
+func openingHash(payloads [][16]byte) [16]byte {
+	var all []byte
+	for i := range payloads {
+		all = append(all, payloads[i][:]...)
 	}
-	return &f.Later[e.Index-len(f.Opening)]
-}
-
-// Packets returns the payloads of a side's flows as single-packet examples, in order. Payloads
-// identical (after normalisation) to one of an earlier side's flows are left out and counted.
-func (sp *Split) Packets(side Side) (examples []PacketExample, seen int) {
-	known := make(map[[16]byte]bool)
-	for s := Train; s <= side; s++ {
-		own := make(map[[16]byte]bool)
-		for _, i := range sp.Sides[s].Flows {
-			f := &sp.set.Flows[i]
-			for k := range len(f.Opening) + len(f.Later) {
-				e := PacketExample{i, k}
-				data := sp.set.Payload(e).Data
-				if sp.normalise != nil {
-					data = sp.normalise(data)
-				}
-				hash := [16]byte(sha256Of(data))
-				own[hash] = true
-				switch {
-				case s < side:
-				case known[hash]:
-					seen++
-				default:
-					examples = append(examples, e)
-				}
-			}
-		}
-		for hash := range own {
-			known[hash] = true
-		}
-	}
-	return examples, seen
+	return [16]byte(sha256Of(all))
 }
 
 func sha256Of(data []byte) []byte {

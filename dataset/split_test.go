@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/weirnet/weir/flow"
+	"github.com/weirnet/weir/packet"
 )
 
 // setOf makes a set of captures; each is a list of labels, one per flow, and its place in the
@@ -25,7 +26,7 @@ func setOf(captures ...[]string) *Set {
 			n := len(s.Flows)
 			s.Flows = append(s.Flows, Flow{
 				Capture: i, Label: label, Start: start + int64(k)*second, Last: start + int64(k+1)*second,
-				Key:     flow.Key{SrcPort: uint16(n), DstPort: 80, Proto: protoTCP, Version: 4, Kind: flow.Ports},
+				Key:     flow.Key{SrcPort: uint16(n), DstPort: 80, Proto: packet.TCP, Version: 4, Kind: flow.Ports},
 				Opening: []flow.Payload{{Data: fmt.Appendf(nil, "opening %d", n), Len: 10}},
 			})
 		}
@@ -349,30 +350,34 @@ func TestSplitImages(t *testing.T) {
 	}
 }
 
-func TestPackets(t *testing.T) {
+// Single payloads that an earlier side holds are marked, whatever they are part of, and counted.
+func TestRepeats(t *testing.T) {
 	s := setOf(of("a", 1), of("a", 2))
 	payloads := func(texts ...string) (list []flow.Payload) {
 		for _, text := range texts {
-			list = append(list, flow.Payload{Data: []byte(text)})
+			list = append(list, flow.Payload{Data: []byte(text), Len: 7})
 		}
 		return list
 	}
-	s.Flows[0].Opening, s.Flows[0].Later = payloads("hello", "x"), payloads("later")
-	s.Flows[1].Opening, s.Flows[1].Later = payloads("hello", "y"), payloads("later", "z", "z")
+	s.Flows[0].Opening = payloads("hello", "X", "later", "")
+	s.Flows[1].Opening = payloads("hello", "y", "LATER", "z", "z", "")
 	s.Flows[2].Opening = payloads("y")
-	sp, err := s.Split(SplitOptions{})
+	sp, err := s.Split(SplitOptions{Normalise: bytes.ToLower})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for side, want := range map[Side]string{Train: "hello x later, 0 seen", Validation: "y z z y, 2 seen"} {
-		examples, seen := sp.Packets(side)
-		var texts []string
-		for _, e := range examples {
-			texts = append(texts, string(s.Payload(e).Data))
-		}
-		if got := fmt.Sprintf("%s, %d seen", strings.Join(texts, " "), seen); got != want {
-			t.Errorf("%v: %s, want %s", side, got, want)
-		}
+	if got := sp.Sides[Train].Repeats; got != nil {
+		t.Errorf("training has repeats: %v", got)
+	}
+	want := [][]bool{{true, false, true, false, false, true}, {false}}
+	if got := sp.Sides[Validation].Repeats; !reflect.DeepEqual(got, want) {
+		t.Errorf("repeats %v, want %v", got, want)
+	}
+	if sum := sp.Record.Sides[Validation]; sum.Repeats != 3 || sum.Payloads != 7 {
+		t.Errorf("record counts %d repeats of %d payloads, want 3 of 7", sum.Repeats, sum.Payloads)
+	}
+	if note := "3 of 7 payloads of validation are not scored alone: an earlier side has the same payload"; !slices.Contains(sp.Record.Notes, note) {
+		t.Errorf("notes %q, want %q", sp.Record.Notes, note)
 	}
 }
 

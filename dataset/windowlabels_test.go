@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/weirnet/weir/flow"
+	"github.com/weirnet/weir/packet"
 )
 
 func keyBetween(tb testing.TB, src, dst string, proto uint8) flow.Key {
@@ -20,8 +21,8 @@ func keyBetween(tb testing.TB, src, dst string, proto uint8) flow.Key {
 }
 
 func TestWindowLabels(t *testing.T) {
-	web := keyBetween(t, "10.0.0.1:40000", "192.0.2.1:80", protoTCP)
-	dns := keyBetween(t, "10.0.0.1:5353", "192.0.2.53:53", protoUDP)
+	web := keyBetween(t, "10.0.0.1:40000", "192.0.2.1:80", packet.TCP)
+	dns := keyBetween(t, "10.0.0.1:5353", "192.0.2.53:53", packet.UDP)
 	packets := []struct {
 		at  float64
 		key flow.Key
@@ -130,7 +131,7 @@ func FuzzWindowLabels(f *testing.F) {
 			}
 			known[a.ID] = true
 		}
-		key := keyBetween(t, "10.0.0.1:1", "10.0.0.2:2", protoTCP)
+		key := keyBetween(t, "10.0.0.1:1", "10.0.0.2:2", packet.TCP)
 		for n := range uint64(4) {
 			nanos := int64(n) * second
 			id := l.Attack(n, nanos, key)
