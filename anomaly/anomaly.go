@@ -53,7 +53,8 @@ type Settings struct {
 	Features string         `json:"features"` // window.FeatureVersion it was trained on
 	Length   time.Duration  `json:"window"`   // of a window, nanoseconds
 	Home     []netip.Prefix `json:"home,omitempty"`
-	Hidden   int            `json:"hidden"` // size of the LSTM's state
+	Tunnels  bool           `json:"tunnels,omitempty"` // the windows were counted inside tunnels (meter.Config.Tunnels)
+	Hidden   int            `json:"hidden"`            // size of the LSTM's state
 	Scaling  Scaling        `json:"scaling"`
 	// Of the default profile: the variance of the network's error of each scaled feature, and the
 	// values of the two parts of the score that one benign window in a hundred reaches, all on
@@ -92,6 +93,11 @@ func Load(settings []byte, weights map[string]safetensors.Tensor) (*Model, error
 	if m.Profile == Default {
 		if err := m.distance.load(weights); err != nil {
 			return nil, err
+		}
+	}
+	for _, name := range nn.Unknown(m.net.Params(), weights) {
+		if m.Profile != Default || name != distanceTensor {
+			return nil, fmt.Errorf("anomaly: tensor %q belongs to nothing in the model", name)
 		}
 	}
 	return m, nil

@@ -12,6 +12,10 @@ type Input struct {
 	Bytes   []uint16         // normalised bytes; padding (256) after the end
 	Length  uint16           // index of the length embedding: wire length and direction
 	Scalars [scalars]float32 // direction, lengths, time since the packet before, transport, position
+
+	// Repeat marks a payload, of validation or test, that training holds too: the flow network
+	// reads it, but the packet network is not judged by it.
+	Repeat bool
 }
 
 // Fill sets in from a payload, its transport protocol, its place among the flow's payloads

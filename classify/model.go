@@ -20,9 +20,6 @@ import (
 // A change of any of them is a new version, and older models are refused.
 const FeatureVersion = "openings/1"
 
-// Etc is the label of the class that pools rare applications (paper A).
-const Etc = "Etc."
-
 // Settings are the parts of a model that are not weights.
 type Settings struct {
 	Arch Architecture `json:"architecture"`
@@ -31,13 +28,15 @@ type Settings struct {
 	PacketTemperature float64 `json:"packet_temperature"`
 	FlowTemperature   float64 `json:"flow_temperature"`
 	Novelty           Novelty `json:"novelty"`
+	// Tunnels says that training looked into tunnels (meter.Config.Tunnels): service must as well.
+	Tunnels bool `json:"tunnels,omitempty"`
 }
 
 // Model is a trained classifier: settings, labels and weights. It is not changed after it was
 // made and may be shared by any number of Classifiers.
 type Model struct {
 	Settings
-	Labels []string // by class; Etc among them when rare applications were pooled
+	Labels []string // by class; "Etc." among them when rare applications were pooled
 	Name   string   // NAME@VERSION, as events show it
 
 	params []*nn.Param
@@ -75,6 +74,11 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	}
 	if err := s.Novelty.load(weights, s.Arch.StateSize()); err != nil {
 		return nil, err
+	}
+	for _, name := range nn.Unknown(params, weights) {
+		if !s.Novelty.has(name) {
+			return nil, fmt.Errorf("classify: tensor %q belongs to nothing in the model", name)
+		}
 	}
 	return NewModel(s, labels, params)
 }

@@ -230,6 +230,18 @@ func (n *Novelty) load(weights map[string]safetensors.Tensor, size int) error {
 			return fmt.Errorf("classify: novelty threshold %v", t)
 		}
 	}
+	for _, values := range [...][]float32{whiten.Data, means.Data, of.Data} {
+		for _, v := range values {
+			if v-v != 0 {
+				return fmt.Errorf("classify: novelty: a tensor holds %v", v)
+			}
+		}
+	}
 	n.size, n.whiten, n.means, n.ages = size, whiten.Data, means.Data, of.Data
 	return nil
+}
+
+// has reports whether a tensor is one of those that load took.
+func (n *Novelty) has(tensor string) bool {
+	return n.size > 0 && (tensor == whitenTensor || tensor == meansTensor || tensor == agesTensor)
 }

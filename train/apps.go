@@ -30,7 +30,8 @@ type AppsOptions struct {
 	Balance   float64               // exponent of class weights: 0 none, 1 inverse frequency [0.3]; negative: none
 	Patience  int                   // epochs without a better validation score before stopping [5]
 	Seed      uint64
-	Workers   int `json:"-"`
+	Workers   int  `json:"-"`
+	Tunnels   bool // the samples were made looking into tunnels; the model keeps it
 
 	// Known are flows of the validation captures whose opening also stood in training, which
 	// validation leaves out. Service meets them too: temperatures and the threshold of novelty
@@ -183,7 +184,7 @@ type run struct {
 func newRun(o AppsOptions) *run {
 	build := func() *classify.Network { return classify.NewNetwork(o.Arch) }
 	r := &run{o: o, main: build()}
-	r.state.Settings = classify.Settings{Arch: o.Arch, PacketTemperature: 1, FlowTemperature: 1}
+	r.state.Settings = classify.Settings{Arch: o.Arch, Tunnels: o.Tunnels, PacketTemperature: 1, FlowTemperature: 1}
 	r.params = r.main.Params()
 	nn.Init(r.params, o.Seed)
 	r.replicas = nn.NewReplicas(r.main, build, o.Workers)

@@ -110,7 +110,8 @@ func (s *scores) temperature() float64 {
 	return math.Exp((low + high) / 2)
 }
 
-// predict returns the class scores of every packet alone and of every flow after its last packet.
+// predict returns the class scores of every packet alone that is no repeat of one in training, and
+// of every flow after its last packet.
 func (r *run) predict(samples []*classify.Sample) (packets, flows scores) {
 	classes := r.o.Arch.Classes
 	first := make([]int, len(samples)+1) // row of each sample's first packet
@@ -127,7 +128,9 @@ func (r *run) predict(samples []*classify.Sample) (packets, flows scores) {
 	packets, flows = scores{classes: classes}, scores{classes: classes}
 	for i, s := range samples {
 		for row := first[i]; row < first[i+1]; row++ {
-			packets.add(packet[row*classes:(row+1)*classes], s.Class)
+			if !s.Inputs[row-first[i]].Repeat {
+				packets.add(packet[row*classes:(row+1)*classes], s.Class)
+			}
 		}
 		if last := first[i+1] - 1; r.o.Arch.Flow && last >= first[i] {
 			flows.add(flow[last*classes:(last+1)*classes], s.Class)

@@ -8,7 +8,8 @@ import (
 	"github.com/weirnet/weir/flow"
 )
 
-// Samples turns one side of a split into what the networks see, flows first, then images.
+// Samples turns one side of a split into what the networks see, flows first, then images. Payloads
+// that an earlier side holds are marked as repeats.
 func Samples(set *dataset.Set, part dataset.Part, arch *classify.Architecture) []*classify.Sample {
 	// Every side numbers the groups alike: by the order of all labels of the set.
 	var labels []string
@@ -24,17 +25,33 @@ func Samples(set *dataset.Set, part dataset.Part, arch *classify.Architecture) [
 		groups[label] = int32(g)
 	}
 	samples := make([]*classify.Sample, 0, len(part.Flows)+len(part.Images))
-	for _, i := range part.Flows {
+	for k, i := range part.Flows {
 		f := &set.Flows[i]
-		samples = append(samples, &classify.Sample{
-			Inputs: arch.Inputs(f.Opening, f.Key.Proto), Class: int32(f.Class), Group: groups[f.Label],
-		})
+		s := &classify.Sample{Inputs: arch.Inputs(f.Opening, f.Key.Proto), Class: int32(f.Class), Group: groups[f.Label]}
+		if part.Repeats != nil {
+			for n := range s.Inputs {
+				s.Inputs[n].Repeat = part.Repeats[k][n]
+			}
+		}
+		samples = append(samples, s)
 	}
 	for _, i := range part.Images {
 		m := &set.Images[i]
 		s := &classify.Sample{Inputs: make([]classify.Input, 1), Class: int32(m.Class), Group: groups[m.Label]}
 		arch.FillImage(&s.Inputs[0], m.Pixels)
 		samples = append(samples, s)
+	}
+	return samples
+}
+
+// Known returns the flows of a side whose whole opening an earlier side holds. All their payloads
+// are repeats.
+func Known(set *dataset.Set, part dataset.Part, arch *classify.Architecture) []*classify.Sample {
+	samples := Samples(set, dataset.Part{Flows: part.Seen}, arch)
+	for _, s := range samples {
+		for n := range s.Inputs {
+			s.Inputs[n].Repeat = true
+		}
 	}
 	return samples
 }
