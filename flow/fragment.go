@@ -27,6 +27,10 @@ type fragments struct {
 	oldest int
 }
 
+func newFragments(limit int) fragments {
+	return fragments{limit: limit, places: make(map[datagram]int)}
+}
+
 type firstFragment struct {
 	of    datagram
 	key   Key // of the flow, in the fragment's direction
@@ -70,3 +74,24 @@ func (c *fragments) key(h *packet.Headers, nanos int64, stats *Stats) Key {
 
 // near reports whether two times are close enough for fragments of one packet.
 func near(a, b int64) bool { return max(elapsed(a, b), elapsed(b, a)) < reassemblyTime }
+
+// Keys gives packets the keys of their flows without a table: to a later fragment that of its first.
+// It is used by one goroutine.
+type Keys struct {
+	fragments fragments
+	stats     Stats
+}
+
+// NewKeys returns Keys that remember as many first fragments as a Table does by default.
+func NewKeys() *Keys {
+	return &Keys{fragments: newFragments(Config{}.withDefaults().FragmentCache)}
+}
+
+// Key returns the key of a packet's flow, in the packet's direction; nanos is the packet's time. The
+// headers must be those of an IP packet.
+func (k *Keys) Key(h *packet.Headers, nanos int64) Key {
+	if h.Has&packet.Fragment == 0 {
+		return KeyOf(h)
+	}
+	return k.fragments.key(h, nanos, &k.stats)
+}

@@ -101,7 +101,7 @@ func New(cfg Config) *Table {
 	return &Table{
 		cfg:       cfg,
 		flows:     make(map[Key]uint32),
-		fragments: fragments{limit: cfg.FragmentCache, places: make(map[datagram]int)},
+		fragments: newFragments(cfg.FragmentCache),
 		pool:      newPool(cfg.PayloadMemory, cfg.OpeningPackets, cfg.OpeningBytes),
 	}
 }

@@ -37,6 +37,7 @@ type Packet struct {
 	Flow    *flow.Flow
 	Dir     flow.Direction
 	Joined  bool // its payload is the last one of Flow.Opening
+	Counted bool // in the window of its time
 }
 
 // Payload returns the captured bytes of the application payload.
@@ -52,8 +53,17 @@ type Config struct {
 	Lateness     time.Duration  // how long a window stays open after its end; negative: until Close
 	MaxGap       int64          // empty windows in a row before they are skipped; 0: window.DefaultMaxGap
 	Home         []netip.Prefix // windows count packets with exactly one end in here; empty: all
-	WindowMemory int            // bytes of open windows above which all but the newest close; 0: 128 MiB
+	WindowMemory int            // bytes of open windows above which the older ones close; 0: window.DefaultMemory
 	OnWindow     func(*window.Window)
+
+	// OnPacket is called for every packet in stream order, before its Handler: with its place in the
+	// stream from 0, its time, its headers, and whether it counts in the window of its time.
+	OnPacket func(ordinal uint64, nanos int64, h *packet.Headers, counted bool)
+
+	// OnTick is called before the first packet past each multiple of Every since the Unix epoch,
+	// with its time, when the Handlers have seen all packets before it; 0: never.
+	Every  time.Duration
+	OnTick func(nanos int64)
 }
 
 // Counters are what a Meter has counted since it was made.
@@ -64,11 +74,18 @@ type Counters struct {
 	Flow         flow.Stats // sums over the workers
 	Window       window.Stats
 	ClosedForMem uint64 // times that windows closed early because of WindowMemory
+	// TimeOutliers counts packets more than an hour ahead of the stream that too few of the packets
+	// around them agreed with. They count in their flows and windows, but move no clock.
+	TimeOutliers uint64
 }
 
 // Meter spreads packets over workers by address pair, so that both directions of a flow, its
-// fragments and its ICMP messages meet in one table, and nothing is locked. Its results do not
-// depend on the number of workers. Methods are called by one goroutine.
+// fragments and its ICMP messages meet in one table, and nothing is locked. Whatever it does between
+// packets, it does at places of the stream that the packets' own times and numbers give, so its
+// results depend neither on how the stream is cut into batches nor on the number of workers. The
+// caps alone are the exception: tables share flow.Config's limits, and workers' parts of a window
+// fill WindowMemory sooner than the whole would, so what goes at a cap depends on the number of
+// workers. Methods are called by one goroutine.
 type Meter struct {
 	cfg      Config
 	filter   *window.Filter
@@ -77,8 +94,13 @@ type Meter struct {
 	workers  []*worker
 	items    []item
 	counters Counters
-	latest   int64 // newest packet time so far
-	taken    [][]window.Part
+	time     streamTime
+	open     int64 // windows that begin before this time have closed
+
+	sweepFrom, sweepTo int64 // the second of the last sweep
+	nextTick           int64
+	accumulators       []*window.Accumulator // of the workers
+	taken              [][]window.Part
 }
 
 // item is a packet on its way to its worker.
@@ -88,15 +110,17 @@ type item struct {
 	ordinal uint64
 	worker  int
 	counts  bool // in windows
+	counted bool // in the window of its time, which is still open
+	sweep   bool // flows whose time is over at the packet's end before it
 }
 
 // New returns a Meter with the given number of workers, at least one. handler is called once
 // per worker; it may be nil with NoFlows.
 func New(cfg Config, workers int, handler func(worker int) Handler) (*Meter, error) {
 	if cfg.WindowMemory == 0 {
-		cfg.WindowMemory = 128 << 20
+		cfg.WindowMemory = window.DefaultMemory
 	}
-	m := &Meter{cfg: cfg, latest: math.MinInt64}
+	m := &Meter{cfg: cfg, open: math.MinInt64, nextTick: math.MinInt64}
 	if cfg.Window != 0 {
 		var err error
 		if m.filter, err = window.NewFilter(cfg.Home); err != nil {
@@ -109,7 +133,9 @@ func New(cfg Config, workers int, handler func(worker int) Handler) (*Meter, err
 	}
 	workers = max(workers, 1)
 	for i := range workers {
-		m.workers = append(m.workers, newWorker(cfg, i, workers, m.series, handler))
+		w := newWorker(cfg, i, workers, m.series, handler)
+		m.workers = append(m.workers, w)
+		m.accumulators = append(m.accumulators, w.windows)
 	}
 	m.taken = make([][]window.Part, len(m.workers))
 	return m, nil
@@ -118,34 +144,64 @@ func New(cfg Config, workers int, handler func(worker int) Handler) (*Meter, err
 // Add meters a batch. When it returns, nothing of the batch is held any more, and the Handlers
 // have seen all of it.
 func (m *Meter) Add(batch []capture.Packet) {
-	m.decode(batch)
+	if cap(m.items) < len(batch) {
+		m.items = make([]item, len(batch))
+	}
+	m.items = m.items[:len(batch)]
 	from := 0
-	if m.series != nil {
-		for i := range m.items {
-			it := &m.items[i]
-			if it.counts && m.clock.Observe(it.packet.Nanos) {
-				m.run(m.items[from:i])
+	for i := range batch {
+		it, nanos := &m.items[i], batch[i].Nanos
+		reason := m.decode(it, &batch[i])
+		believed := m.time.observe(nanos)
+		over := it.counts && believed && m.clock.Observe(nanos)
+		bound := m.series != nil && it.ordinal%boundEvery == 0
+		tick := m.cfg.Every > 0 && believed && nanos >= m.nextTick
+		if over || bound || tick {
+			m.run(m.items[from:i])
+			from = i
+			if over {
 				m.closeWindows(m.clock.Due())
-				from = i
 			}
+			if bound {
+				m.boundWindows()
+			}
+			if tick {
+				m.tick(nanos)
+			}
+		}
+		m.counters.Packets++
+		m.counters.Bytes += uint64(batch[i].WireLen)
+		m.counters.Decoded[reason]++
+		it.counted = it.counts && nanos >= m.open
+		if it.sweep = believed && (nanos < m.sweepFrom || nanos >= m.sweepTo); it.sweep {
+			second := window.Index(nanos, time.Second)
+			m.sweepFrom, m.sweepTo = window.Start(second, time.Second), window.Start(second+1, time.Second)
+		}
+		if m.cfg.OnPacket != nil {
+			m.cfg.OnPacket(it.ordinal, nanos, &it.headers, it.counted)
 		}
 	}
 	m.run(m.items[from:])
-	for _, w := range m.workers {
-		w.sweep(m.latest, m.counters.Packets)
+}
+
+// tick calls OnTick, but for the first packet, at a time that the stream has come to.
+func (m *Meter) tick(nanos int64) {
+	if m.nextTick != math.MinInt64 {
+		m.cfg.OnTick(nanos)
 	}
-	m.boundWindows()
+	m.nextTick = window.Start(window.Index(nanos, m.cfg.Every)+1, m.cfg.Every)
 }
 
 // Lose counts packets that the capture dropped since the last batch.
 func (m *Meter) Lose(packets uint64) {
-	if m.series != nil && packets > 0 && m.latest != math.MinInt64 {
-		m.workers[0].windows.Lose(m.latest, packets)
+	if _, now := m.Span(); m.series != nil && packets > 0 && now != math.MinInt64 {
+		m.workers[0].windows.Lose(now, packets)
 	}
 }
 
 // Close ends the stream: the open flows end, then the open windows close.
 func (m *Meter) Close() {
+	m.time.close()
 	for _, w := range m.workers {
 		w.flush(m.counters.Packets)
 	}
@@ -154,12 +210,14 @@ func (m *Meter) Close() {
 	}
 }
 
-// Latest returns the newest packet time so far, math.MinInt64 before the first packet.
-func (m *Meter) Latest() int64 { return m.latest }
+// Span returns the oldest and newest packet time of the stream that is to be believed, see
+// Counters.TimeOutliers; newest is math.MinInt64 before the first packet.
+func (m *Meter) Span() (oldest, newest int64) { return m.time.span() }
 
 // Counters returns the counts so far.
 func (m *Meter) Counters() Counters {
 	c := m.counters
+	c.TimeOutliers = m.time.outliers
 	for _, w := range m.workers {
 		w.count(&c.Flow)
 	}
@@ -169,51 +227,42 @@ func (m *Meter) Counters() Counters {
 	return c
 }
 
-// decode fills items from a batch.
-func (m *Meter) decode(batch []capture.Packet) {
-	if cap(m.items) < len(batch) {
-		m.items = make([]item, len(batch))
+// decode fills an item from a packet and returns why it is not whole.
+func (m *Meter) decode(it *item, p *capture.Packet) (reason packet.Reason) {
+	if m.cfg.Tunnels {
+		reason = it.headers.DecodeInner(p.Link, p.Data, p.WireLen)
+	} else {
+		reason = it.headers.Decode(p.Link, p.Data, p.WireLen)
 	}
-	m.items = m.items[:len(batch)]
-	for i := range batch {
-		p, it := &batch[i], &m.items[i]
-		var reason packet.Reason
-		if m.cfg.Tunnels {
-			reason = it.headers.DecodeInner(p.Link, p.Data, p.WireLen)
-		} else {
-			reason = it.headers.Decode(p.Link, p.Data, p.WireLen)
-		}
-		it.packet, it.ordinal, it.worker = p, m.counters.Packets, 0
-		m.counters.Packets++
-		m.counters.Bytes += uint64(p.WireLen)
-		m.counters.Decoded[reason]++
-		m.latest = max(m.latest, p.Nanos)
-		if len(m.workers) > 1 {
-			it.worker = int(flow.ShardHash(&it.headers) % uint64(len(m.workers)))
-		}
-		it.counts = m.series != nil && it.headers.Version != 0 && m.filter.Counts(&it.headers)
+	it.packet, it.ordinal, it.worker = p, m.counters.Packets, 0
+	if len(m.workers) > 1 {
+		it.worker = int(flow.ShardHash(&it.headers) % uint64(len(m.workers)))
 	}
+	it.counts = m.series != nil && it.headers.Version != 0 && m.filter.Counts(&it.headers)
+	return reason
 }
 
 // closeWindows closes the windows of a lower index than before.
 func (m *Meter) closeWindows(before int64) {
+	m.open = max(m.open, window.Start(before, m.cfg.Window))
 	for i, w := range m.workers {
 		m.taken[i] = w.windows.Take(before)
 	}
 	m.series.Close(before, m.taken...)
 }
 
-// boundWindows closes all windows but the newest when they hold too much memory.
+// boundEvery is after how many packets the memory of the open windows is looked at. So many add
+// no more than a few megabytes.
+const boundEvery = 4096
+
+// boundWindows closes the older half of the open windows when they hold too much memory.
 func (m *Meter) boundWindows() {
-	if m.series == nil {
-		return
+	present := int64(math.MaxInt64)
+	if m.time.known {
+		present = window.Index(m.time.now, m.cfg.Window)
 	}
-	size := 0
-	for _, w := range m.workers {
-		size += w.windows.Size()
-	}
-	if size > m.cfg.WindowMemory {
+	if before, needed := window.Relief(m.cfg.WindowMemory, present, m.accumulators...); needed {
 		m.counters.ClosedForMem++
-		m.closeWindows(window.Index(m.latest, m.cfg.Window))
+		m.closeWindows(before)
 	}
 }

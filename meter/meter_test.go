@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -88,14 +89,20 @@ func (r *recorder) Ended(f *flow.Flow, at uint64) {
 	r.queue.Put(at, f.FirstPacket, fmt.Sprintf("flow %x ended at %d: %v %v %v %d-%d", f.ID, at, f.Reason, f.Packets, f.Bytes, f.Start, f.Last))
 }
 
-// meterAll returns everything that comes out of packets, in order.
-func meterAll(t *testing.T, all []capture.Packet, cfg Config, workers int) (lines []string, c Counters) {
+// meterAll returns everything that comes out of packets, in order, given batch packets at a time.
+func meterAll(t *testing.T, all []capture.Packet, cfg Config, workers, batch int) (lines []string, c Counters) {
 	t.Helper()
 	var queues []*Queue[string]
 	drain := func() { Drain(queues, func(s string) { lines = append(lines, s) }) }
 	cfg.OnWindow = func(w *window.Window) {
 		drain()
 		lines = append(lines, fmt.Sprintf("window %d: %v late %d", w.Start, w.Vector(), w.Late))
+	}
+	var m *Meter
+	cfg.Every = 10 * time.Second
+	cfg.OnTick = func(nanos int64) {
+		drain()
+		lines = append(lines, fmt.Sprintf("tick at %d: %+v", nanos, m.Counters()))
 	}
 	m, err := New(cfg, workers, func(int) Handler {
 		r := new(recorder)
@@ -104,7 +111,7 @@ func meterAll(t *testing.T, all []capture.Packet, cfg Config, workers int) (line
 	})
 	must(t, err)
 	for len(all) > 0 {
-		n := min(len(all), 97)
+		n := min(len(all), batch)
 		m.Add(all[:n])
 		drain()
 		all = all[n:]
@@ -114,43 +121,218 @@ func meterAll(t *testing.T, all []capture.Packet, cfg Config, workers int) (line
 	return lines, m.Counters()
 }
 
-func TestSameResultsForAnyNumberOfWorkers(t *testing.T) {
+// at is a copy of a packet at another time.
+func at(p capture.Packet, nanos int64) capture.Packet {
+	p.Nanos = nanos
+	return p
+}
+
+// Times that clocks which are wrong say.
+var (
+	year1970 = int64(time.Hour)
+	year2100 = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+)
+
+// streams are packets with times as captures have them.
+func streams(t *testing.T) map[string][]capture.Packet {
 	all := traffic(t, 4000)
-	for _, lateness := range []time.Duration{time.Second, -1} {
-		cfg := Config{Window: 5 * time.Second, Lateness: lateness}
-		want, wantCounters := meterAll(t, all, cfg, 1)
-		if wantCounters.Flow.Flows < 50 || wantCounters.Window.Windows < 20 || wantCounters.Flow.FragmentsJoined == 0 {
-			t.Fatalf("the traffic is too dull: %+v", wantCounters)
-		}
-		for _, workers := range []int{2, 3, 8} {
-			got, counters := meterAll(t, all, cfg, workers)
-			if !reflect.DeepEqual(counters, wantCounters) {
-				t.Errorf("%d workers: counters\n got %+v\nwant %+v", workers, counters, wantCounters)
+	overlapping := slices.Clone(all[:2000])
+	for _, p := range all[1000:3000] {
+		overlapping = append(overlapping, at(p, p.Nanos-7e9)) // the second file
+	}
+	wrong := slices.Clone(all)
+	wrong[0].Nanos = year2100
+	wrong[700].Nanos, wrong[701].Nanos = year2100, year2100+1e9
+	wrong[1500].Nanos = year1970
+	wrong[3999].Nanos = year2100
+	return map[string][]capture.Packet{"one file": all, "overlapping files": overlapping, "wrong clocks": wrong}
+}
+
+func TestSameResultsForAnyWorkersAndBatches(t *testing.T) {
+	for name, all := range streams(t) {
+		for _, lateness := range []time.Duration{time.Second, -1} {
+			cfg := Config{Window: 5 * time.Second, Lateness: lateness, MaxGap: 100}
+			want, wantCounters := meterAll(t, all, cfg, 1, len(all))
+			if wantCounters.Flow.Flows < 50 || wantCounters.Window.Windows < 20 || wantCounters.Flow.FragmentsJoined == 0 {
+				t.Fatalf("%s: the traffic is too dull: %+v", name, wantCounters)
 			}
-			for i := range min(len(got), len(want)) {
-				if got[i] != want[i] {
-					t.Fatalf("%d workers, lateness %v: line %d\n got %s\nwant %s", workers, lateness, i, got[i], want[i])
+			for _, run := range []struct{ workers, batch int }{{1, 1}, {1, 7}, {1, 97}, {2, 97}, {3, 1}, {3, 4000}, {8, 7}} {
+				got, counters := meterAll(t, all, cfg, run.workers, run.batch)
+				if !reflect.DeepEqual(counters, wantCounters) {
+					t.Errorf("%s, %+v: counters\n got %+v\nwant %+v", name, run, counters, wantCounters)
 				}
-			}
-			if len(got) != len(want) {
-				t.Errorf("%d workers: %d lines, want %d", workers, len(got), len(want))
+				for i := range min(len(got), len(want)) {
+					if got[i] != want[i] {
+						t.Fatalf("%s, %+v, lateness %v: line %d\n got %s\nwant %s", name, run, lateness, i, got[i], want[i])
+					}
+				}
+				if len(got) != len(want) {
+					t.Errorf("%s, %+v: %d lines, want %d", name, run, len(got), len(want))
+				}
 			}
 		}
 	}
 }
 
+// even is n packets of one UDP flow, a tenth of a second apart.
+func even(t *testing.T, n int) []capture.Packet {
+	t.Helper()
+	var h packet.Headers
+	one := traffic(t, 50)
+	i := slices.IndexFunc(one, func(p capture.Packet) bool {
+		return h.Decode(p.Link, p.Data, p.WireLen) == packet.OK && h.Proto == packet.UDP && h.Has&packet.Fragment == 0
+	})
+	all := make([]capture.Packet, n)
+	for k := range all {
+		all[k] = at(one[i], 1_700_000_000e9+int64(k)*1e8)
+	}
+	return all
+}
+
+func TestWrongClockOfFewPacketsMovesNothing(t *testing.T) {
+	quiet := Config{Window: time.Second, Lateness: time.Second, MaxGap: 10}
+	for _, test := range []struct {
+		name     string
+		wrong    map[int]int64
+		outliers uint64
+		late     uint64
+	}{
+		{"none", nil, 0, 0},
+		{"first in 2100", map[int]int64{0: year2100}, 1, 0},
+		{"first in 1970", map[int]int64{0: year1970}, 0, 0},
+		{"one in 2100", map[int]int64{100: year2100}, 1, 0},
+		{"last in 2100", map[int]int64{199: year2100}, 1, 0},
+		{"eight in 2100", map[int]int64{100: year2100, 101: year2100, 102: year2100, 103: year2100, 104: year2100, 105: year2100, 106: year2100, 107: year2100}, 8, 0},
+		{"one in 1970", map[int]int64{100: year1970}, 0, 1},
+	} {
+		all := even(t, 200)
+		for i, nanos := range test.wrong {
+			all[i].Nanos = nanos
+		}
+		_, c := meterAll(t, all, quiet, 2, 64)
+		if c.TimeOutliers != test.outliers || c.Window.Late != test.late {
+			t.Errorf("%s: %d outliers and %d late packets, want %d and %d", test.name, c.TimeOutliers, c.Window.Late, test.outliers, test.late)
+		}
+	}
+
+	// Flows that the packet does not belong to live on.
+	all := traffic(t, 300)
+	for i := range all {
+		all[i].Nanos = 1_700_000_000e9 + int64(i)*1e6
+	}
+	_, want := meterAll(t, all, Config{}, 1, 64)
+	all[250].Nanos = year2100
+	_, got := meterAll(t, all, Config{}, 1, 64)
+	if got.Flow.Flows > want.Flow.Flows+2 {
+		t.Errorf("%d flows with one packet in 2100, want at most two more than %d", got.Flow.Flows, want.Flow.Flows)
+	}
+}
+
+func TestSilenceLosesNothing(t *testing.T) {
+	all := even(t, 300)
+	for i := 100; i < 300; i++ {
+		all[i].Nanos += int64(5 * time.Hour)
+	}
+	var packets uint64
+	closed := 0
+	m, err := New(Config{NoFlows: true, Window: time.Second, Lateness: time.Second, MaxGap: 10, OnWindow: func(w *window.Window) {
+		packets += w.Packets()
+		closed++
+	}}, 1, nil)
+	must(t, err)
+	m.Add(all)
+	if closed < 10+10+17 {
+		t.Errorf("%d windows have closed, want those before the silence, ten in it, and all but two after it", closed)
+	}
+	m.Close()
+	if c := m.Counters(); packets != 300 || c.Window.Late != 0 || c.TimeOutliers != 0 {
+		t.Errorf("%d packets in windows, %d late, %d outliers, want 300, 0 and 0", packets, c.Window.Late, c.TimeOutliers)
+	}
+
+	// Packets hours apart are no outliers either, and windows close between them.
+	for i := range all {
+		all[i].Nanos = 1_700_000_000e9 + int64(i)*int64(2*time.Hour)
+	}
+	lines, c := meterAll(t, all, Config{Window: time.Second, Lateness: time.Second, MaxGap: 1}, 1, 300)
+	if c.Window.Late != 0 || c.TimeOutliers > confirmations || len(lines) < 300 {
+		t.Errorf("hours apart: %d late, %d outliers, want none and at most %d", c.Window.Late, c.TimeOutliers, confirmations)
+	}
+}
+
+func TestOnPacketSaysWhatItsWindowCounts(t *testing.T) {
+	for name, all := range streams(t) {
+		want, got := map[int64]uint64{}, map[int64]uint64{}
+		var next uint64
+		cfg := Config{
+			NoFlows: true, Window: 5 * time.Second, Lateness: time.Second, MaxGap: 10,
+			OnWindow: func(w *window.Window) {
+				if w.Packets() > 0 {
+					want[w.Start] = w.Packets()
+				}
+			},
+			OnPacket: func(ordinal uint64, nanos int64, h *packet.Headers, counted bool) {
+				if ordinal != next {
+					t.Fatalf("%s: packet %d came after %d others", name, ordinal, next)
+				}
+				next++
+				if counted {
+					got[window.Start(window.Index(nanos, 5*time.Second), 5*time.Second)]++
+				}
+			},
+		}
+		m, err := New(cfg, 2, nil)
+		must(t, err)
+		m.Add(all)
+		m.Close()
+		if next != uint64(len(all)) || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %d packets told of %d, in windows:\n got %v\nwant %v", name, next, len(all), got, want)
+		}
+	}
+}
+
+func TestMemoryOfOpenWindowsIsBounded(t *testing.T) {
+	all := even(t, 20_000)
+	for i := range all {
+		all[i].Nanos = 1_700_000_000e9 + int64(i)*1e9
+	}
+	all[100].Nanos = year2100
+	cfg := Config{NoFlows: true, Window: time.Second, Lateness: -1, MaxGap: 10, WindowMemory: 1 << 20}
+	want, c := meterAll(t, all, cfg, 2, len(all))
+	if c.ClosedForMem == 0 || c.Window.Late != 0 {
+		t.Errorf("closed %d times for memory, %d packets late, want some and none", c.ClosedForMem, c.Window.Late)
+	}
+	for _, batch := range []int{1, 97, 4097} {
+		if got, _ := meterAll(t, all, cfg, 2, batch); !slices.Equal(got, want) {
+			t.Errorf("batches of %d close other windows for memory than one batch does", batch)
+		}
+	}
+
+	// A single window has nowhere to go, however large it is, even beside one far ahead.
+	for i := range all {
+		all[i].Nanos = 1_700_000_000e9
+		all[i].Data = slices.Clone(all[i].Data)
+		binary.BigEndian.PutUint32(all[i].Data[14+12:], uint32(i)) // another source
+	}
+	all[100].Nanos = year2100
+	if _, c := meterAll(t, all, cfg, 1, 97); c.ClosedForMem != 0 || c.Window.Late != 0 {
+		t.Errorf("one large window: closed %d times for memory, %d packets late, want none", c.ClosedForMem, c.Window.Late)
+	}
+}
+
 func TestWindowsCloseBeforeThePacketThatShowsTheyAreOver(t *testing.T) {
-	all := traffic(t, 1)
-	second := all[0]
-	second.Nanos += int64(time.Minute)
+	all := even(t, 11)
+	for i := range all {
+		all[i].Nanos = 1_700_000_000e9
+	}
+	all[10].Nanos += int64(time.Minute)
 	closed := 0
 	m, err := New(Config{NoFlows: true, Window: time.Second, Lateness: time.Second, OnWindow: func(w *window.Window) { closed++ }}, 1, nil)
 	must(t, err)
-	m.Add(all)
+	m.Add(all[:10])
 	if closed != 0 {
-		t.Errorf("%d windows closed after the first packet, want none", closed)
+		t.Errorf("%d windows closed after the first packets, want none", closed)
 	}
-	m.Add([]capture.Packet{second})
+	m.Add(all[10:])
 	if closed != 59 {
 		t.Errorf("%d windows closed a minute later, want 59: all but that within the lateness", closed)
 	}

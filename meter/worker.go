@@ -51,6 +51,10 @@ func (m *Meter) run(items []item) {
 func (w *worker) take(items []item) {
 	for i := range items {
 		it := &items[i]
+		if it.sweep && w.table != nil {
+			w.at = it.ordinal
+			w.table.Sweep(it.packet.Nanos)
+		}
 		if it.worker != w.index {
 			continue
 		}
@@ -65,18 +69,11 @@ func (w *worker) take(items []item) {
 		if f == nil {
 			continue
 		}
-		w.packet = Packet{it.ordinal, it.packet, &it.headers, f, dir, joined}
+		w.packet = Packet{it.ordinal, it.packet, &it.headers, f, dir, joined, it.counted}
 		w.handler.Packet(&w.packet)
 		if f.Label.Final && f.Opening != nil {
 			w.table.Release(f)
 		}
-	}
-}
-
-func (w *worker) sweep(now int64, at uint64) {
-	w.at = at
-	if w.table != nil {
-		w.table.Sweep(now)
 	}
 }
 

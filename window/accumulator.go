@@ -106,9 +106,10 @@ const DefaultMemory = 256 << 20
 
 // Relief reports whether the open windows of all workers together hold more than limit bytes,
 // and if so below which index to close them: that is the older half of them, so that it is
-// seldom asked for. Windows from index present on are spared as long as there are older ones: a
-// packet whose clock ran ahead must not close the windows of those that come. A single open window
-// is never closed for its size. The workers must stand at the same point of the stream.
+// seldom asked for. The window of index present, where the stream is, and those after it are spared
+// as long as there are older ones, or those after it fit: a packet whose clock ran ahead must not
+// close the windows of the packets to come. A single open window is never closed for its size. The
+// workers must stand at the same point of the stream.
 func Relief(limit int, present int64, workers ...*Accumulator) (before int64, needed bool) {
 	size := 0
 	for _, a := range workers {
@@ -128,9 +129,14 @@ func Relief(limit int, present int64, workers ...*Accumulator) (before int64, ne
 	}
 	before = open[len(open)/2]
 	if open[0] < present {
-		before = min(before, present)
+		return min(before, present), true
 	}
-	return before, true
+	for _, a := range workers {
+		if p := a.open[present]; p != nil {
+			size -= p.Size()
+		}
+	}
+	return before, size > limit
 }
 
 // pool keeps the Partials of closed windows for the next ones. Windows close seldom and on

@@ -204,7 +204,7 @@ func TestAccumulatorSize(t *testing.T) {
 				t.Fatalf("after %d packets: got %d bytes, want %d", i, got, want)
 			}
 		}
-		if before, needed := Relief(400_000, a); needed {
+		if before, needed := Relief(400_000, math.MaxInt64, a); needed {
 			s.Close(before, a.Take(before))
 			if got := a.Size(); got > 400_000 {
 				t.Fatalf("after relief: got %d bytes, want at most 400000", got)
