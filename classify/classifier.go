@@ -8,99 +8,112 @@ import (
 
 // Classifier labels the flows of one worker by paper A's cascade (figure 4): a flow with a final
 // label keeps it; otherwise the packet network labels the packet at hand; at T payload packets,
-// or as soon as the flow network is sure enough, its word is final. It is used by one goroutine.
+// or as soon as the flow network is sure enough, its word is final. A flow that ends before has it
+// from what there was. Judge says the same of the same openings. It is used by one goroutine.
+//
+// It remembers a Track of every flow that has an opening and no final label, and of no other. So
+// there are no more of them than openings fit into flow.Config.PayloadMemory: at T = 10 no more than
+// 2,200 to a MiB, where the tracks of profile Default take up to four times what the openings do.
 type Classifier struct {
 	model  *Model
 	net    *Network
-	tracks map[uint64]*Track // by flow identifier, of flows without a final label
+	tracks map[*flow.Flow]*Track // a flow's address is its own until it has ended
 	free   []*Track
-	alone  *Track // for packets whose flow has no opening
+	alone  *Track // for packets whose flow's opening had to stay short
 	input  Input
+	logs   []float32 // scratch
 }
+
+// maxFree bounds the tracks that are kept for the next flows.
+const maxFree = 1024
 
 // New returns a classifier of a model.
 func New(m *Model) *Classifier {
 	net := m.Network()
 	return &Classifier{
 		model: m, net: net,
-		tracks: map[uint64]*Track{},
+		tracks: map[*flow.Flow]*Track{},
 		alone:  net.NewTrack(),
 	}
 }
 
-// Classifiable reports whether a packet has something to classify: a TCP or UDP payload.
-// Pure acknowledgements are packets of a flow but are not classified (paper A, our reading).
-func Classifiable(h *packet.Headers) bool {
-	return h.PayloadLen > 0 && (h.Proto == packet.TCP || h.Proto == packet.UDP)
-}
-
 // Packet takes a packet and reports whether its flow's label changed. It writes Flow.Label.
+// Packets are classified that carry TCP or UDP payload, however much of it was captured; pure
+// acknowledgements are packets of a flow but are not (paper A, our reading), nor are later fragments.
 func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 	f := p.Flow
-	if f.Label.Final || !Classifiable(p.Headers) {
-		return false
-	}
 	a := &c.model.Arch
-	if !p.Joined {
-		// The pool of openings is full: the packet network's word is all there is.
-		payload := flow.Payload{Nanos: p.Capture.Nanos, Dir: p.Dir, Len: p.Headers.PayloadWireLen, Data: p.Payload()}
-		a.Fill(&c.input, &payload, f.Key.Proto, 0, 0)
+	switch {
+	case f.Label.Final:
+		return false
+	case p.Joined:
+		opening := f.Opening.Payloads
+		last := len(opening) - 1
+		before := int64(0)
+		if last > 0 {
+			before = opening[last-1].Nanos
+		}
+		a.Fill(&c.input, &opening[last], f.Key.Proto, last, before)
+		t := c.track(f)
+		s := c.model.step(c.net, t, &c.input)
+		if s.final {
+			return c.finish(f, t)
+		}
+		return set(f, s.packet)
+	case f.OpeningShort && payload(p.Headers):
+		// The memory for openings is used up: the packet network's word is all there is.
+		alone := flow.Payload{Nanos: p.Capture.Nanos, Dir: p.Dir, Len: p.Headers.PayloadWireLen, Data: p.Payload()}
+		a.Fill(&c.input, &alone, f.Key.Proto, 0, 0)
 		c.alone.Reset()
-		return set(f, c.model.step(c.net, c.alone, &c.input).packet, flow.FromPacket)
+		return set(f, c.model.step(c.net, c.alone, &c.input).packet)
 	}
-	opening := f.Opening.Payloads
-	last := len(opening) - 1
-	before := int64(0)
-	if last > 0 {
-		before = opening[last-1].Nanos
-	}
-	a.Fill(&c.input, &opening[last], f.Key.Proto, last, before)
-	t := c.track(f)
-	s := c.model.step(c.net, t, &c.input)
-	if s.final && s.flow != nil {
-		changed = set(f, s.flow, flow.FromFlow)
-	} else {
-		changed = set(f, s.packet, flow.FromPacket)
-	}
-	if s.final {
-		c.finish(f, t)
-	}
-	return changed
+	return false
+}
+
+// payload reports whether a packet has what flow.Table would have kept.
+func payload(h *packet.Headers) bool {
+	return h.Has&packet.HasPayload != 0 && h.PayloadWireLen > 0 && (h.Proto == packet.TCP || h.Proto == packet.UDP)
 }
 
 // Ended gives a flow that ends before it was decided its label from what it had, and reports
-// whether the label changed.
+// whether the label changed. It must be called for every flow that Packet was given.
 func (c *Classifier) Ended(f *flow.Flow) (changed bool) {
-	t := c.tracks[f.ID]
-	if t == nil {
-		return false
+	if t := c.tracks[f]; t != nil {
+		return c.finish(f, t)
+	}
+	return false
+}
+
+// set writes the packet network's label and reports whether it is another than before.
+func set(f *flow.Flow, probabilities []float32) bool {
+	class, confidence := best(probabilities)
+	before := f.Label
+	f.Label = flow.Label{Class: class, Confidence: confidence, Source: flow.FromPacket, Packets: 1}
+	return class != before.Class || before.Source != flow.FromPacket
+}
+
+// finish writes the final label, judges novelty, and reports whether the label is another than
+// before.
+func (c *Classifier) finish(f *flow.Flow, t *Track) (changed bool) {
+	var answer Answer
+	c.logs, answer = t.decide(c.logs)
+	before := f.Label
+	f.Label = flow.Label{
+		Class: answer.Class, Confidence: answer.Confidence, Source: flow.FromPacket, Packets: uint64(t.Packets),
+		Novel: c.model.novelty(c.net, t) >= 1, Final: true,
 	}
 	if c.model.Arch.Flow {
-		changed = set(f, t.flow, flow.FromFlow)
+		f.Label.Source = flow.FromFlow
 	}
-	c.finish(f, t)
-	return changed
-}
-
-// set writes the label of most probability and reports whether it is another than before.
-func set(f *flow.Flow, probabilities []float32, source flow.Source) bool {
-	class, confidence := best(probabilities)
-	changed := class != f.Label.Class || source != f.Label.Source
-	f.Label.Class, f.Label.Confidence, f.Label.Source = class, confidence, source
-	f.Label.Packets = f.PacketCount()
-	return changed
-}
-
-// finish makes the label final and judges novelty.
-func (c *Classifier) finish(f *flow.Flow, t *Track) {
-	f.Label.Final = true
-	f.Label.Novel = c.model.novelty(c.net, t) >= 1
-	delete(c.tracks, f.ID)
-	c.free = append(c.free, t)
+	delete(c.tracks, f)
+	if len(c.free) < maxFree {
+		c.free = append(c.free, t)
+	}
+	return f.Label.Class != before.Class || f.Label.Source != before.Source || f.Label.Novel != before.Novel
 }
 
 func (c *Classifier) track(f *flow.Flow) *Track {
-	t := c.tracks[f.ID]
+	t := c.tracks[f]
 	if t == nil {
 		if k := len(c.free); k > 0 {
 			t, c.free = c.free[k-1], c.free[:k-1]
@@ -108,7 +121,7 @@ func (c *Classifier) track(f *flow.Flow) *Track {
 		} else {
 			t = c.net.NewTrack()
 		}
-		c.tracks[f.ID] = t
+		c.tracks[f] = t
 	}
 	return t
 }

@@ -1,7 +1,5 @@
 package classify
 
-import "math"
-
 // Answer is a class with its calibrated probability.
 type Answer struct {
 	Class      int32
@@ -26,14 +24,10 @@ type Verdict struct {
 func (m *Model) Judge(net *Network, inputs []Input) Verdict {
 	var v Verdict
 	t := net.NewTrack()
-	sum := make([]float64, m.Arch.Classes)
 	for i := range inputs {
 		s := m.step(net, t, &inputs[i])
 		class, confidence := best(s.packet)
 		v.Packets = append(v.Packets, Answer{class, confidence})
-		for c, p := range s.packet {
-			sum[c] += logProb(p)
-		}
 		if s.flow != nil {
 			class, confidence := best(s.flow)
 			v.Steps = append(v.Steps, Answer{class, confidence})
@@ -44,36 +38,7 @@ func (m *Model) Judge(net *Network, inputs []Input) Verdict {
 		v.Decided = i + 1
 		v.Novelty = m.novelty(net, t)
 		v.Novel = v.Novelty >= 1
-		v.LogProbs = make([]float32, m.Arch.Classes)
-		for c := range v.LogProbs {
-			if s.flow != nil {
-				v.LogProbs[c] = float32(logProb(s.flow[c]))
-			} else {
-				v.LogProbs[c] = float32(sum[c])
-			}
-		}
-		normalise(v.LogProbs)
-		v.Class, v.Confidence = best(v.LogProbs)
-		v.Confidence = float32(math.Exp(float64(v.Confidence)))
+		v.LogProbs, v.Answer = t.decide(nil)
 	}
 	return v
-}
-
-// logProb keeps a probability that float32 rounded to 0 from outweighing everything else.
-func logProb(p float32) float64 { return math.Log(max(float64(p), 1e-12)) }
-
-// normalise makes logarithms those of probabilities that add up to 1.
-func normalise(logs []float32) {
-	top := float32(math.Inf(-1))
-	for _, v := range logs {
-		top = max(top, v)
-	}
-	sum := 0.0
-	for _, v := range logs {
-		sum += math.Exp(float64(v - top))
-	}
-	shift := top + float32(math.Log(sum))
-	for i := range logs {
-		logs[i] -= shift
-	}
 }

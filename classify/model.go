@@ -113,18 +113,59 @@ type step struct {
 func (m *Model) step(net *Network, t *Track, in *Input) step {
 	packet, flow := net.Step(t, in)
 	s := step{packet: probabilities(packet, m.PacketTemperature), final: t.Packets >= m.Arch.Packets}
-	if flow != nil {
-		s.flow = probabilities(flow, m.FlowTemperature)
-		t.flow = append(t.flow[:0], s.flow...)
-		_, confidence := best(s.flow)
-		s.final = s.final || confidence >= float32(m.Arch.Early) && m.novelty(net, t) < 1
+	if flow == nil {
+		for c, p := range s.packet {
+			t.logs[c] += logProb(p)
+		}
+		return s
 	}
+	s.flow = probabilities(flow, m.FlowTemperature)
+	for c, p := range s.flow {
+		t.logs[c] = logProb(p)
+	}
+	_, confidence := best(s.flow)
+	s.final = s.final || confidence >= float32(m.Arch.Early) && m.novelty(net, t) < 1
 	return s
+}
+
+// decide returns what a flow with at least one step is as it stands, as the logarithms of
+// probabilities, by class: what the flow network says, or without one the normalised product of
+// what the packet network said of each packet.
+func (t *Track) decide(dst []float32) (logs []float32, answer Answer) {
+	dst = dst[:0]
+	for _, v := range t.logs {
+		dst = append(dst, float32(v))
+	}
+	normalise(dst)
+	answer.Class, answer.Confidence = best(dst)
+	answer.Confidence = float32(math.Exp(float64(answer.Confidence)))
+	return dst, answer
 }
 
 // novelty returns the novelty score of a flow as it stands.
 func (m *Model) novelty(net *Network, t *Track) float64 {
-	return m.Novelty.Score(net.State(t), t.Packets, t.scratch)
+	state := net.State(t)
+	net.scratch = slices.Grow(net.scratch[:0], len(state))[:len(state)]
+	return m.Novelty.Score(state, t.Packets, net.scratch)
+}
+
+// logProb keeps a probability that float32 rounded to 0 from outweighing everything else.
+func logProb(p float32) float64 { return math.Log(max(float64(p), 1e-12)) }
+
+// normalise makes logarithms those of probabilities that add up to 1.
+func normalise(logs []float32) {
+	top := float32(math.Inf(-1))
+	for _, v := range logs {
+		top = max(top, v)
+	}
+	sum := 0.0
+	for _, v := range logs {
+		sum += math.Exp(float64(v - top))
+	}
+	shift := top + float32(math.Log(sum))
+	for i := range logs {
+		logs[i] -= shift
+	}
 }
 
 // probabilities turns class scores into calibrated probabilities, in place.

@@ -1,6 +1,8 @@
 package classify
 
 import (
+	"slices"
+
 	"github.com/weirnet/weir/nn"
 )
 
@@ -25,6 +27,8 @@ type Network struct {
 	shifted  []uint16
 	dropped  []bool // packets whose encoding was kept from the flow network
 	encoding []float32
+	state    []float32 // see State
+	scratch  []float32 // of the state's length, for novelty
 }
 
 // NewNetwork builds the layers of an architecture that passed Check; their weights have no
@@ -238,20 +242,19 @@ func (n *Network) Predict(samples []*Sample) (packet, flow []float32) {
 	return n.forward(nn.Pass{})
 }
 
-// Track is what the networks remember of a flow between its packets.
+// Track is what the networks remember of a flow between its packets: about 8·Classes + 4·Encoding
+// bytes, and 8·Layers·Hidden with a flow network.
 type Track struct {
 	Packets int       // payload packets seen
 	h, c    []float32 // of the LSTM
 	sum     []float32 // of the packet network's encodings
-	state   []float32 // see State
-	flow    []float32 // probabilities of the classes so far, by the flow network
-	scratch []float32 // of the state's length
+	logs    []float64 // logarithms of what the flow is so far, by class, see Model.step
 }
 
 // NewTrack returns the track of a flow that has begun.
 func (n *Network) NewTrack() *Track {
 	a := &n.Arch
-	t := &Track{sum: make([]float32, a.Encoding), state: make([]float32, a.StateSize()), scratch: make([]float32, a.StateSize())}
+	t := &Track{sum: make([]float32, a.Encoding), logs: make([]float64, a.Classes)}
 	if a.Flow {
 		t.h, t.c = make([]float32, a.Layers*a.Hidden), make([]float32, a.Layers*a.Hidden)
 	}
@@ -264,10 +267,10 @@ func (t *Track) Reset() {
 	clear(t.h)
 	clear(t.c)
 	clear(t.sum)
-	t.flow = t.flow[:0]
+	clear(t.logs)
 }
 
-// StateSize is the length of Track.State.
+// StateSize is the length of Network.State.
 func (a *Architecture) StateSize() int {
 	if a.Flow && !a.RawBytes {
 		return a.Hidden
@@ -277,16 +280,17 @@ func (a *Architecture) StateSize() int {
 
 // State is where the flow lies among all flows, for novelty: the recurrent state where it is fed
 // by the packet network, otherwise the mean of the packet network's encodings, which is paper A's
-// word that the CNN's results decide. Valid until the next Step.
+// word that the CNN's results decide. Valid until the next State or Step.
 func (n *Network) State(t *Track) []float32 {
 	if n.Arch.Flow && !n.Arch.RawBytes {
 		return t.h[(n.Arch.Layers-1)*n.Arch.Hidden:]
 	}
 	inv := 1 / float32(max(t.Packets, 1))
+	n.state = slices.Grow(n.state[:0], len(t.sum))[:len(t.sum)]
 	for i, v := range t.sum {
-		t.state[i] = v * inv
+		n.state[i] = v * inv
 	}
-	return t.state
+	return n.state
 }
 
 // Step takes the next payload packet of a flow and returns the class scores of the packet alone

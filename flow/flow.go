@@ -94,7 +94,7 @@ type Label struct {
 	Source     Source  // what gave the label
 	Novel      bool    // traffic of a kind that training did not hold
 	Final      bool    // the label will not change; no more payloads are kept
-	Packets    uint64  // packets of the flow when the label was given
+	Packets    uint64  // payload packets that the label rests on
 }
 
 // Source is what gave a flow its label.
