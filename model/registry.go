@@ -36,6 +36,26 @@ const liveFile = "live"
 // have no names in a network, so nothing else would notice that a manifest names them otherwise.
 const metaLabels = "labels"
 
+// metaMeaning is the entry of the weights' metadata that holds Manifest.meaning: the sums in a
+// manifest cannot vouch for the manifest itself, in which a threshold may have been changed.
+const metaMeaning = "meaning"
+
+// meaning returns the SHA-256, in hexadecimal, of the parts of a manifest that say what the weights
+// mean: kind, features, labels and settings.
+func (m *Manifest) meaning() (string, error) {
+	// Marshal compacts settings, which are indented in model.json.
+	text, err := json.Marshal(struct {
+		Kind     Kind            `json:"kind"`
+		Features string          `json:"features"`
+		Labels   []string        `json:"labels"`
+		Settings json.RawMessage `json:"settings"`
+	}{m.Kind, m.Features, m.Labels, m.Settings})
+	if err != nil {
+		return "", fmt.Errorf("model: %w", err)
+	}
+	return sum(text).SHA256, nil
+}
+
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // CheckName refuses names that are not plain file names.
@@ -61,7 +81,11 @@ func (r Registry) Save(p *Package) (string, error) {
 		return "", fmt.Errorf("model: %w", err)
 	}
 	var weights bytes.Buffer
-	metadata := map[string]string{"model": p.Name, metaLabels: string(labels)}
+	meaning, err := p.meaning()
+	if err != nil {
+		return "", err
+	}
+	metadata := map[string]string{"model": p.Name, metaLabels: string(labels), metaMeaning: meaning}
 	if err := safetensors.Write(&weights, &safetensors.File{Metadata: metadata, Tensors: p.Weights}); err != nil {
 		return "", fmt.Errorf("model: %w", err)
 	}
@@ -174,6 +198,14 @@ func load(dir string) (*Package, error) {
 		if own, ok := file.Metadata[metaLabels]; ok && own != string(labels) {
 			return nil, fmt.Errorf("%w: %s is of labels %s, the manifest names %s", ErrMismatch, path, own, labels)
 		}
+		meaning, err := p.meaning()
+		if err != nil {
+			return nil, err
+		}
+		if file.Metadata[metaMeaning] != meaning {
+			return nil, fmt.Errorf("%w: %s: settings, labels or features (%q) in %s are not those that the weights were saved with",
+				ErrMismatch, p.Ref(), p.Features, filepath.Join(dir, manifestFile))
+		}
 	}
 	if p.Weights == nil {
 		return nil, fmt.Errorf("%w: %s lists no %s", ErrCorrupt, filepath.Join(dir, manifestFile), weightsFile)
@@ -194,6 +226,8 @@ func readManifest(dir string) (*Package, error) {
 	switch {
 	case p.Format != Format:
 		return nil, fmt.Errorf("%w: %s has format %d, this weir reads %d", ErrMismatch, path, p.Format, Format)
+	case p.Name != filepath.Base(filepath.Dir(dir)):
+		return nil, fmt.Errorf("%w: %s says name %q, its directory is %q", ErrCorrupt, path, p.Name, filepath.Base(filepath.Dir(dir)))
 	case p.Version != filepath.Base(dir):
 		return nil, fmt.Errorf("%w: %s says version %q, its directory is %q", ErrCorrupt, path, p.Version, filepath.Base(dir))
 	}

@@ -1,8 +1,10 @@
 package model
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -120,6 +122,12 @@ func TestLoadRefusesDamage(t *testing.T) {
 		"file outside":       {edit(evaluationFile, "../../secret"), "unknown file"},
 		"other labels":       {edit(`"http"`, `"smtp"`), "the manifest names"},
 		"other version":      {edit(`"version": "`, `"version": "x`), "its directory is"},
+		"other name":         {edit(`"name": "apps"`, `"name": "other"`), `says name "other", its directory is "apps"`},
+		"other setting":      {edit(`"a": 1`, `"a": 2`), "are not those that the weights were saved with"},
+		"other features":     {edit(`"openings/1"`, `"openings/2"`), "are not those that the weights were saved with"},
+		"other kind":         {edit(`"kind": "apps"`, `"kind": "anomaly"`), "are not those that the weights were saved with"},
+		"weights of no meaning": {func(t *testing.T, dir string) { resave(t, dir, map[string]string{}) },
+			"are not those that the weights were saved with"},
 	}
 	for name, d := range damage {
 		t.Run(name, func(t *testing.T) {
@@ -188,6 +196,30 @@ func edit(old, new string) func(*testing.T, string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// resave writes the weights again with other metadata, and their new sum into the manifest.
+func resave(t *testing.T, dir string, metadata map[string]string) {
+	t.Helper()
+	path := filepath.Join(dir, weightsFile)
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := safetensors.Parse(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data bytes.Buffer
+	if err := safetensors.Write(&data, &safetensors.File{Metadata: metadata, Tensors: file.Tensors}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	was, is := sum(old), sum(data.Bytes())
+	edit(was.SHA256, is.SHA256)(t, dir)
+	edit(fmt.Sprintf(`"bytes": %d`, was.Bytes), fmt.Sprintf(`"bytes": %d`, is.Bytes))(t, dir)
 }
 
 func flip(t *testing.T, path string) {
