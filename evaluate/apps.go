@@ -18,7 +18,7 @@ type FlowResult struct {
 	PacketCount  uint64 // all packets of the flow, for the traffic figure
 	PayloadBytes uint64 // sum of all payload lengths, in bytes
 
-	Packets []PacketResult // the packet network's answer for each payload packet of the opening, in order
+	Packets []PacketResult // the packet network's answer for each payload packet of the opening that is to be scored, in order
 	Steps   []StepResult   // the flow network's answer after 1, 2, … payload packets
 	Final   FinalResult
 }
@@ -41,6 +41,7 @@ type FinalResult struct {
 	Confidence float32   // calibrated probability of Class
 	Novel      bool      // judged to be of no known class
 	Novelty    float32   // score behind Novel, higher is more novel; NaN when none was computed
+	Decided    int       // payload packets after which the flow was decided; 0: after all
 	LogProbs   []float32 // natural logarithms of the calibrated probabilities, one per label; nil when there are none
 }
 
@@ -48,6 +49,7 @@ type FinalResult struct {
 type AppsInput struct {
 	Model     string   // name and version, for the head of the report
 	Labels    []string // the model's classes, in order
+	Early     float64  // confidence at which the cascade decides a flow early; 0 or above 1: it never does
 	Split     string   // one sentence: how test was kept apart from training
 	TrainedOn Side
 	TestedOn  Side // files and times; Apps fills in the counts
@@ -67,7 +69,11 @@ type AppsResult struct {
 
 	Packet  Score `json:"packet"`  // each payload packet alone, by the packet network
 	Flow    Score `json:"flow"`    // each flow, by the cascade's final label
-	Capture Score `json:"capture"` // flows of one label in one capture together: log-probabilities summed
+	Capture Score `json:"capture"` // all flows of a capture together, their log-probabilities summed; captures of one label alone
+
+	// MixedCaptures is how many captures of flows of known labels are not in Capture because they
+	// hold flows of several labels: to sum those of one label, one must know it.
+	MixedCaptures int `json:"mixed_captures"`
 
 	Classes   []ClassScore `json:"classes"`
 	Confusion Confusion    `json:"confusion"`
@@ -107,11 +113,13 @@ type PacketsSeen struct {
 var packetsSeen = []int{1, 2, 3, 5, 10}
 
 // Early is what it brings to decide a flow at the first step whose confidence
-// reaches a level, and otherwise at its last step.
+// reaches a level, and otherwise at its last step. The row of the cascade is
+// what it did: it holds back flows that look novel.
 type Early struct {
 	Confidence  Number `json:"confidence"`
+	Cascade     bool   `json:"cascade,omitempty"` // the level of the model at hand, and its own decisions
 	Score              // of all flows, decided so
-	Decided     Number `json:"decided"`      // share of flows that reach the confidence
+	Decided     Number `json:"decided"`      // share of flows that are decided for their confidence
 	DecidedTrue Number `json:"decided_true"` // share of those that are right
 	MeanPackets Number `json:"mean_packets"` // payload packets seen until the decision
 	MeanWaiting Number `json:"mean_waiting"` // payload packets seen when every flow is judged at its last step
@@ -163,6 +171,7 @@ func Apps(in AppsInput) (*AppsResult, error) {
 			e.unknown = append(e.unknown, &in.Flows[i])
 		}
 	}
+	e.findMixed()
 	e.group()
 
 	r := &AppsResult{
@@ -190,7 +199,7 @@ func Apps(in AppsInput) (*AppsResult, error) {
 	}
 	r.Packet, r.Flow = packets.score(), flows.score()
 	e.intervals(&r.Flow, func(f *FlowResult) int { return int(f.Final.Class) })
-	r.Capture = e.captureScore(sumLogProbs)
+	r.Capture, r.MixedCaptures = e.captureScore(sumLogProbs)
 	r.Classes, r.Confusion = flows.perClass(in.Labels), pairs.confusion(in.Labels)
 	r.Calibration, r.PacketCalibration = flowBins.result(), packetBins.result()
 	r.KnownMarkedNovel = share(novel, len(e.known))
@@ -209,7 +218,8 @@ type appsEvaluation struct {
 	class   map[string]int
 	known   []knownFlow
 	unknown []*FlowResult
-	groups  []captureGroup // of known labels
+	mixed   map[string]bool // captures of several labels
+	groups  []captureGroup  // of known labels
 }
 
 type knownFlow struct {
@@ -220,8 +230,10 @@ type knownFlow struct {
 // A captureGroup is the flows of one label in one capture. A capture of one
 // device or application is one group; a capture that mixes labels is one per label.
 type captureGroup struct {
-	class int
-	flows []*FlowResult
+	class   int
+	flows   []*FlowResult
+	capture string
+	whole   bool // the capture holds no flow of another label, known or not
 }
 
 func (e *appsEvaluation) group() {
@@ -236,19 +248,42 @@ func (e *appsEvaluation) group() {
 		if !ok {
 			i = len(e.groups)
 			at[k] = i
-			e.groups = append(e.groups, captureGroup{class: f.class})
+			e.groups = append(e.groups, captureGroup{class: f.class, capture: f.Capture})
 		}
 		e.groups[i].flows = append(e.groups[i].flows, f.FlowResult)
 	}
+	for i := range e.groups {
+		e.groups[i].whole = !e.mixed[e.groups[i].capture]
+	}
 }
 
-// captureScore scores the groups by an answer for each, made of its flows.
-func (e *appsEvaluation) captureScore(answer func(flows []*FlowResult, classes int) int) Score {
+// findMixed finds the captures that hold flows of several labels.
+func (e *appsEvaluation) findMixed() {
+	label := map[string]string{}
+	e.mixed = map[string]bool{}
+	for i := range e.Flows {
+		f := &e.Flows[i]
+		if first, again := label[f.Capture]; !again {
+			label[f.Capture] = f.Truth
+		} else if first != f.Truth {
+			e.mixed[f.Capture] = true
+		}
+	}
+}
+
+// captureScore scores the captures of one label by an answer for each, made of
+// its flows, and counts the others.
+func (e *appsEvaluation) captureScore(answer func(flows []*FlowResult, classes int) int) (s Score, mixed int) {
 	t := newTally(len(e.Labels))
+	others := map[string]bool{}
 	for _, g := range e.groups {
+		if !g.whole {
+			others[g.capture] = true
+			continue
+		}
 		t.add(g.class, answer(g.flows, len(e.Labels)))
 	}
-	return t.score()
+	return t.score(), len(others)
 }
 
 // sumLogProbs answers with the class of the highest sum of log-probabilities,
@@ -342,7 +377,14 @@ func (e *appsEvaluation) packetsSeen() []PacketsSeen {
 
 func (e *appsEvaluation) early() []Early {
 	var out []Early
-	for _, level := range earlyLevels {
+	levels := slices.Clone(earlyLevels)
+	own := Number(e.AppsInput.Early)
+	if own > 0 && own <= 1 {
+		levels = append(levels, own)
+		slices.Sort(levels)
+		levels = slices.Compact(levels)
+	}
+	for _, level := range levels {
 		t := newTally(len(e.Labels))
 		var flows, decided, right, seen, waiting int
 		for _, f := range e.known {
@@ -352,6 +394,12 @@ func (e *appsEvaluation) early() []Early {
 			flows++
 			waiting += len(f.Steps)
 			at := slices.IndexFunc(f.Steps, func(s StepResult) bool { return s.Confidence >= float32(level) })
+			if level == own && f.Final.Decided > 0 {
+				at = min(f.Final.Decided, len(f.Steps)) - 1
+				if f.Final.Novel || f.Steps[at].Confidence < float32(level) {
+					at = -1 // decided because it had ended, or T was reached
+				}
+			}
 			if at >= 0 {
 				decided++
 				if int(f.Steps[at].Class) == f.class {
@@ -367,7 +415,7 @@ func (e *appsEvaluation) early() []Early {
 			return nil
 		}
 		out = append(out, Early{
-			Confidence: level, Score: t.score(), Decided: share(decided, flows), DecidedTrue: share(right, decided),
+			Confidence: level, Cascade: level == own, Score: t.score(), Decided: share(decided, flows), DecidedTrue: share(right, decided),
 			MeanPackets: share(seen, flows), MeanWaiting: share(waiting, flows),
 		})
 	}
@@ -385,7 +433,7 @@ func (e *appsEvaluation) baseline(b *Baseline) BaselineScore {
 	}
 	s := BaselineScore{Score: flows.score(), Packet: packets.score(), Classes: flows.perClass(e.Labels)}
 	e.intervals(&s.Score, func(f *FlowResult) int { return b.Predict(f.Outline) })
-	s.Capture = e.captureScore(func(flows []*FlowResult, classes int) int {
+	s.Capture, _ = e.captureScore(func(flows []*FlowResult, classes int) int {
 		votes := make([]int, classes)
 		for _, f := range flows {
 			if c := b.Predict(f.Outline); c >= 0 {

@@ -106,7 +106,7 @@ func (r *AppsResult) headline() report.Section {
 			Beside: beside(func(b BaselineScore) Number { return b.Accuracy })},
 		{Name: "Flows, macro-F1", Value: ratio(r.Flow.MacroF1), Note: note(Score{Items: r.Flow.Classes}, "classes", r.Flow.MacroF1Interval),
 			Beside: beside(func(b BaselineScore) Number { return b.MacroF1 })},
-		{Name: "Captures, accuracy", Value: ratio(r.Capture.Accuracy), Note: note(r.Capture, "captures", nil),
+		{Name: "Captures, accuracy", Value: ratio(r.Capture.Accuracy), Note: r.captureNote(note(r.Capture, "captures", nil)),
 			Beside: beside(func(b BaselineScore) Number { return b.Capture.Accuracy })},
 		{Name: "Packets, accuracy", Value: ratio(r.Packet.Accuracy), Note: note(r.Packet, "packets alone", nil),
 			Beside: beside(func(b BaselineScore) Number { return b.Packet.Accuracy })},
@@ -128,10 +128,18 @@ func (r *AppsResult) headline() report.Section {
 	return report.Section{
 		Title: "At a glance",
 		Note: "Accuracy is the share that is right; macro-F1 is the mean of F1 over the classes that occur. Ranges hold 95 of 100 resamplings of the captures of each label. " +
-			"Packets: each payload packet alone. Flows: the cascade's final label. Captures: the flows of one label in one capture together. " +
+			"Packets: each payload packet alone. Flows: the cascade's final label. Captures: all flows of a capture together, where they are of one label. " +
 			"Baselines answer the label that most training flows with the same key had.",
 		Blocks: []report.Block{lines, table},
 	}
+}
+
+// captureNote adds to a note how many captures are not scored.
+func (r *AppsResult) captureNote(note string) string {
+	if r.MixedCaptures > 0 {
+		note += fmt.Sprintf(", %s of several labels left out", report.Count(r.MixedCaptures))
+	}
+	return note
 }
 
 // strongest is the baseline of the highest macro-F1, empty without baselines.
@@ -189,12 +197,17 @@ func (r *AppsResult) soonerSection() report.Section {
 		Align:   "rrrrrrr",
 	}
 	for _, e := range r.Early {
-		early.Rows = append(early.Rows, []string{report.Plain(float64(e.Confidence)), ratio(e.Accuracy), ratio(e.MacroF1), percent(e.Decided),
+		level := report.Plain(float64(e.Confidence))
+		if e.Cascade {
+			level += " (this model)"
+		}
+		early.Rows = append(early.Rows, []string{level, ratio(e.Accuracy), ratio(e.MacroF1), percent(e.Decided),
 			percent(e.DecidedTrue), fmt.Sprintf("%.2f", e.MeanPackets), fmt.Sprintf("%.2f", e.MeanWaiting)})
 	}
 	return report.Section{
 		Title: "How soon",
-		Note:  "Flows with fewer payload packets are judged by what they have.",
+		Note: "Flows with fewer payload packets are judged by what they have. The model's own row is what it did: flows that look novel are looked at for longer; " +
+			"the other rows go by confidence alone.",
 		Blocks: []report.Block{
 			report.Lines{Caption: "Accuracy against payload packets seen", X: "payload packets seen", Y: "share", Series: []report.Series{accuracy, f1}, Share: true, Whole: true},
 			seen, early,

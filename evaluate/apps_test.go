@@ -314,3 +314,62 @@ func TestIntervals(t *testing.T) {
 		t.Errorf("four captures: interval %v", few.Flow.AccuracyInterval)
 	}
 }
+
+// A capture of several labels is not scored: nobody but an oracle could tell its flows apart.
+func TestMixedCapturesAreNotScored(t *testing.T) {
+	in := small()
+	in.Flows[2].Capture = "1" // b beside a
+	r := evaluated(t, in)
+	if r.Capture.Items != 1 || r.MixedCaptures != 1 {
+		t.Errorf("%d captures are scored and %d left out, want 1 and 1", r.Capture.Items, r.MixedCaptures)
+	}
+	if b := r.Baseline["majority"].Capture; b.Items != 1 {
+		t.Errorf("the baseline is scored on %d captures, want 1", b.Items)
+	}
+	in.Flows[4].Capture = "2" // a label that the model does not know beside b
+	r = evaluated(t, in)
+	if r.Capture.Items != 0 || r.Capture.Accuracy.Defined() || r.MixedCaptures != 2 {
+		t.Errorf("%d captures are scored (%v), %d left out; want none, undefined, 2", r.Capture.Items, r.Capture.Accuracy, r.MixedCaptures)
+	}
+	if r.Unseen.CaptureAUROC.Defined() {
+		t.Errorf("AUROC per capture %v without a capture of one label", r.Unseen.CaptureAUROC)
+	}
+}
+
+// The cascade's own row holds what it decided: a stranger is not decided however sure the network is.
+func TestEarlyOfTheCascade(t *testing.T) {
+	in := small()
+	in.Early = 0.9
+	in.Flows = in.Flows[2:4] // b after 1, 2, 3 packets at 0.7, 0.9, 0.99; b after 1 packet at 0.5
+	in.Flows[0].Final.Decided = 3
+	row := func() Early {
+		t.Helper()
+		for _, e := range evaluated(t, in).Early {
+			if e.Cascade {
+				return e
+			}
+		}
+		t.Fatal("no row is the cascade's")
+		return Early{}
+	}
+	in.Flows[0].Final.Novel = true // held back for its novelty to the end
+	e := row()
+	near(t, "decided", e.Decided, 0)
+	near(t, "mean packets", e.MeanPackets, 4.0/2)
+	in.Flows[0].Final.Novel, in.Flows[0].Final.Decided = false, 2
+	e = row()
+	near(t, "decided", e.Decided, 0.5)
+	near(t, "decided and right", e.DecidedTrue, 1)
+	near(t, "mean packets", e.MeanPackets, 3.0/2)
+	in.Early = 0.93 // a level of its own
+	in.Flows[0].Final.Decided = 3
+	e = row()
+	near(t, "confidence", e.Confidence, 0.93)
+	near(t, "mean packets", e.MeanPackets, 4.0/2)
+	in.Early = 2
+	for _, e := range evaluated(t, in).Early {
+		if e.Cascade {
+			t.Errorf("a cascade that never decides early has a row: %+v", e)
+		}
+	}
+}

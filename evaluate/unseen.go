@@ -12,7 +12,7 @@ type Unseen struct {
 
 	// AUROC is the area under the ROC curve of the novelty score, unseen against known labels, per flow.
 	AUROC Number `json:"auroc"`
-	// CaptureAUROC is the same per capture and label, by the mean of its flows' scores.
+	// CaptureAUROC is the same per capture of one label, by the mean of its flows' scores.
 	CaptureAUROC Number `json:"capture_auroc"`
 	MarkedNovel  Number `json:"marked_novel"` // share of these flows
 
@@ -37,13 +37,14 @@ func (e *appsEvaluation) unseen() *Unseen {
 		known = append(known, float64(f.Final.Novelty))
 	}
 	byLabel := map[string][]*FlowResult{}
-	byCapture := map[string][]float64{} // of one label in one capture
+	byCapture := map[string][]float64{}
 	var all []float64
 	marked := 0
 	for _, f := range e.unknown {
 		byLabel[f.Truth] = append(byLabel[f.Truth], f)
-		group := f.Truth + "\x00" + f.Capture
-		byCapture[group] = append(byCapture[group], float64(f.Final.Novelty))
+		if !e.mixed[f.Capture] {
+			byCapture[f.Capture] = append(byCapture[f.Capture], float64(f.Final.Novelty))
+		}
 		all = append(all, float64(f.Final.Novelty))
 		if f.Final.Novel {
 			marked++
@@ -56,6 +57,9 @@ func (e *appsEvaluation) unseen() *Unseen {
 		captures = append(captures, mean(scores))
 	}
 	for _, g := range e.groups {
+		if !g.whole {
+			continue
+		}
 		var scores []float64
 		for _, f := range g.flows {
 			scores = append(scores, float64(f.Final.Novelty))
