@@ -77,14 +77,14 @@ type Flow struct {
 
 // Window is a scored unit of time.
 type Window struct {
-	Start     Time    `json:"start"`
-	Length    float64 `json:"length"` // seconds
-	Packets   uint64  `json:"packets"`
-	Score     float64 `json:"score"`
-	Threshold float64 `json:"threshold"`
-	Anomalous bool    `json:"anomalous"`
-	Lost      uint64  `json:"lost"` // packets known to be missing in this window
-	Model     string  `json:"model"`
+	Start     Time     `json:"start"`
+	Length    float64  `json:"length"` // seconds
+	Packets   uint64   `json:"packets"`
+	Score     *float64 `json:"score"` // null where the detector needs more windows before it; never in an Alert
+	Threshold float64  `json:"threshold"`
+	Anomalous bool     `json:"anomalous"`
+	Lost      uint64   `json:"lost"` // packets known to be missing in this window
+	Model     string   `json:"model"`
 }
 
 // Alert is an anomalous window with its explanation.
@@ -121,8 +121,8 @@ type Count struct {
 type Evidence struct {
 	Start Time   `json:"start"`
 	End   Time   `json:"end"`
-	Files string `json:"files,omitempty"`
-	How   string `json:"how"` // a command line
+	Files string `json:"files,omitempty"` // that the window's packets came from
+	How   string `json:"how,omitempty"`   // a command line; absent when the packets came from a pipe
 }
 
 // Stats are the counters since the start.
@@ -131,8 +131,8 @@ type Stats struct {
 	Bytes        uint64            `json:"bytes"`
 	Flows        uint64            `json:"flows"`
 	ActiveFlows  uint64            `json:"active_flows"`
-	Labelled     uint64            `json:"labelled_flows"`
-	Novel        uint64            `json:"novel_flows"`
+	Labelled     uint64            `json:"labelled_flows"` // of those that ended
+	Novel        uint64            `json:"novel_flows"`    // of those that ended
 	Windows      uint64            `json:"windows"`
 	Alerts       uint64            `json:"alerts"`
 	DecodeErrors map[string]uint64 `json:"decode_errors"`

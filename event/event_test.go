@@ -13,7 +13,8 @@ import (
 
 func TestLines(t *testing.T) {
 	tuple := &Tuple{FlowID: 7, CommunityID: "1:x", SrcIP: "10.0.0.1", SrcPort: 1024, DestIP: "10.0.0.2", DestPort: 53, Proto: "UDP"}
-	window := Window{Start: 1_500_000_000, Length: 0.5, Packets: 3, Score: 1.5, Threshold: 1, Anomalous: true, Lost: 0, Model: "normal@1"}
+	score := 1.5
+	window := Window{Start: 1_500_000_000, Length: 0.5, Packets: 3, Score: &score, Threshold: 1, Anomalous: true, Lost: 0, Model: "normal@1"}
 	for _, c := range []struct {
 		event Event
 		want  string
@@ -23,7 +24,9 @@ func TestLines(t *testing.T) {
 		{Event{Type: TypeWindow, Window: &window},
 			`{"timestamp":"1970-01-01T00:00:00.000000Z","event_type":"window","window":{"start":"1970-01-01T00:00:01.500000Z","length":0.5,"packets":3,"score":1.5,"threshold":1,"anomalous":true,"lost":0,"model":"normal@1"}}`},
 		{Event{Type: TypeAlert, Alert: &Alert{Window: window, Features: []Feature{{"syn", 9, 1, 1.5}}}},
-			`{"timestamp":"1970-01-01T00:00:00.000000Z","event_type":"alert","alert":{"start":"1970-01-01T00:00:01.500000Z","length":0.5,"packets":3,"score":1.5,"threshold":1,"anomalous":true,"lost":0,"model":"normal@1","features":[{"name":"syn","observed":9,"expected":1,"share":1.5}],"top":{"src_ips":null,"dest_ips":null,"dest_ports":null},"evidence":{"start":"1970-01-01T00:00:00.000000Z","end":"1970-01-01T00:00:00.000000Z","how":""}}}`},
+			`{"timestamp":"1970-01-01T00:00:00.000000Z","event_type":"alert","alert":{"start":"1970-01-01T00:00:01.500000Z","length":0.5,"packets":3,"score":1.5,"threshold":1,"anomalous":true,"lost":0,"model":"normal@1","features":[{"name":"syn","observed":9,"expected":1,"share":1.5}],"top":{"src_ips":null,"dest_ips":null,"dest_ports":null},"evidence":{"start":"1970-01-01T00:00:00.000000Z","end":"1970-01-01T00:00:00.000000Z"}}}`},
+		{Event{Type: TypeWindow, Window: &Window{Length: 5, Threshold: 1, Model: "paper@1"}}, // not scored
+			`{"timestamp":"1970-01-01T00:00:00.000000Z","event_type":"window","window":{"start":"1970-01-01T00:00:00.000000Z","length":5,"packets":0,"score":null,"threshold":1,"anomalous":false,"lost":0,"model":"paper@1"}}`},
 	} {
 		var out bytes.Buffer
 		w := NewWriter(&out)

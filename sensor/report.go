@@ -42,9 +42,9 @@ func Report(s *Summary, inputs []string) *report.Page {
 		Title: "Applications", Note: "Flows count under the label they ended with; novel ones are unlike everything in training.",
 		Blocks: []report.Block{apps, table},
 	})
-	if len(s.Timeline) > 0 {
+	if c.Window.Windows > 0 {
 		page.Facts = append(page.Facts, report.Fact{Name: "Windows", Value: fmt.Sprintf("%s, %s alerts in %s incidents",
-			report.Count(len(s.Timeline)), report.Count(s.AlertCount), report.Count(s.Incidents))})
+			report.Count(c.Window.Windows), report.Count(s.AlertCount), report.Count(s.Incidents))})
 		line := report.Timeline{Caption: "Score of every window with the threshold", Y: "score"}
 		for _, p := range s.Timeline {
 			line.Points = append(line.Points, report.TimePoint{Nanos: p.Nanos, Score: p.Score, Threshold: p.Threshold})
@@ -65,7 +65,7 @@ const reportAlerts = 20
 
 func alertSection(s *Summary) report.Section {
 	alerts := slices.Clone(s.Alerts)
-	slices.SortStableFunc(alerts, func(a, b event.Alert) int { return cmp.Compare(b.Score, a.Score) })
+	slices.SortStableFunc(alerts, func(a, b event.Alert) int { return cmp.Compare(*b.Score, *a.Score) })
 	section := report.Section{Title: "Alerts"}
 	if uint64(reportAlerts) < s.AlertCount {
 		section.Note = fmt.Sprintf("The %d with the highest scores of %d.", reportAlerts, s.AlertCount)
@@ -75,12 +75,12 @@ func alertSection(s *Summary) report.Section {
 		a := &alerts[i]
 		one := report.Alert{
 			When:  fmt.Sprintf("%s, %g s", time.Unix(0, int64(a.Start)).UTC().Format("2006-01-02 15:04:05.000"), a.Length),
-			Score: fmt.Sprintf("%s (threshold %s)", report.Plain(a.Score), report.Plain(a.Threshold)),
+			Score: fmt.Sprintf("%s (threshold %s)", report.Plain(*a.Score), report.Plain(a.Threshold)),
 			Note:  Explain(a), Evidence: a.Evidence.How,
 		}
 		for _, f := range a.Features[:min(8, len(a.Features))] {
 			one.Features = append(one.Features, report.Bar{
-				Name: fmt.Sprintf("%s: %s, expected %s", f.Name, report.Plain(f.Observed), report.Plain(f.Expected)), Value: f.Share / a.Score,
+				Name: fmt.Sprintf("%s: %s, expected %s", f.Name, report.Plain(f.Observed), report.Plain(f.Expected)), Value: f.Share / *a.Score,
 			})
 		}
 		for _, t := range []struct {
@@ -120,10 +120,10 @@ func counts(caption string, by map[string]uint64) report.Block {
 func Explain(a *event.Alert) string {
 	var parts []string
 	for _, f := range a.Features[:min(3, len(a.Features))] {
-		if a.Score <= 0 || f.Share <= 0 {
+		if *a.Score <= 0 || f.Share <= 0 {
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s %s, expected %s (%.0f %% of the score)", f.Name, report.Plain(f.Observed), report.Plain(f.Expected), 100*f.Share/a.Score))
+		parts = append(parts, fmt.Sprintf("%s %s, expected %s (%.0f %% of the score)", f.Name, report.Plain(f.Observed), report.Plain(f.Expected), 100*f.Share / *a.Score))
 	}
 	if len(a.Top.Sources) > 0 {
 		s := a.Top.Sources[0]

@@ -17,12 +17,13 @@ import (
 	"github.com/weirnet/weir/event"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
+	"github.com/weirnet/weir/packet"
 	"github.com/weirnet/weir/window"
 )
 
 // Config says what a sensor runs. Without models it writes flows and statistics alone.
 type Config struct {
-	Meter       meter.Config    // Window, Home and OnWindow are the detector's
+	Meter       meter.Config    // Window, Home and the functions are the sensor's own
 	Apps        *classify.Model // nil: no labels
 	Anomaly     *anomaly.Model  // nil: no windows
 	AnomalyName string          // NAME@VERSION of Anomaly
@@ -41,7 +42,7 @@ type Sensor struct {
 	detector *anomaly.Detector
 	summary  Summary
 	file     string // that the packets at hand come from
-	next     int64  // traffic time of the next stats event
+	sources  sources
 	last     lastStats
 	incident anomaly.Incident // that the last alert belongs to
 	err      error
@@ -56,12 +57,22 @@ type lastStats struct {
 
 // New returns a sensor with the given number of workers.
 func New(cfg Config, workers int) (*Sensor, error) {
-	s := &Sensor{cfg: cfg, next: math.MinInt64}
+	s := &Sensor{cfg: cfg}
 	m := cfg.Meter
+	m.Every, m.OnTick = StatsEvery, func(nanos int64) {
+		s.drain()
+		s.stats(nanos)
+	}
 	if cfg.Anomaly != nil {
 		s.detector = cfg.Anomaly.NewDetector()
 		m.Window, m.Home = cfg.Anomaly.Length, cfg.Anomaly.Home
 		m.OnWindow = s.window
+		s.sources.length = m.Window
+		m.OnPacket = func(_ uint64, nanos int64, _ *packet.Headers, counted bool) {
+			if counted {
+				s.sources.add(s.file, nanos)
+			}
+		}
 	}
 	if cfg.Apps == nil {
 		m.Flow.OpeningPackets = -1
@@ -79,17 +90,8 @@ func New(cfg Config, workers int) (*Sensor, error) {
 // Add takes a batch of packets of one file. It returns the first error of Emit.
 func (s *Sensor) Add(file string, batch []capture.Packet) error {
 	s.file = file
-	if s.next == math.MinInt64 && len(batch) > 0 {
-		s.last.nanos = batch[0].Nanos
-	}
 	s.meter.Add(batch)
 	s.drain()
-	if latest := s.meter.Latest(); latest >= s.next && len(batch) > 0 {
-		if s.next != math.MinInt64 {
-			s.stats(latest)
-		}
-		s.next = window.Start(window.Index(latest, StatsEvery)+1, StatsEvery)
-	}
 	return s.err
 }
 
@@ -97,7 +99,8 @@ func (s *Sensor) Add(file string, batch []capture.Packet) error {
 func (s *Sensor) Close() (*Summary, error) {
 	s.meter.Close()
 	s.drain()
-	s.stats(s.meter.Latest())
+	_, now := s.meter.Span()
+	s.stats(now)
 	s.summary.Counters = s.meter.Counters()
 	for _, w := range s.workers {
 		s.summary.add(w)
@@ -131,6 +134,9 @@ func (s *Sensor) stats(now int64) {
 		st.Labelled += w.labelled
 		st.Novel += w.novel
 	}
+	if s.last.packets == 0 {
+		s.last.nanos, _ = s.meter.Span()
+	}
 	if passed := time.Duration(now - s.last.nanos).Seconds(); passed > 0 {
 		st.PacketRate = float64(c.Packets-s.last.packets) / passed
 		st.BitRate = 8 * float64(c.Bytes-s.last.bytes) / passed
@@ -144,7 +150,7 @@ type worker struct {
 	cfg        *Config
 	classifier *classify.Classifier
 	queue      meter.Queue[event.Event]
-	apps       map[int64]map[int32]uint64 // packets by window and class
+	apps       map[int64]map[int32]uint64 // packets that count, by open window and class
 	totals     map[appKey]*AppTotal
 	labelled   uint64
 	novel      uint64
@@ -175,7 +181,7 @@ func (w *worker) Packet(p *meter.Packet) {
 	if w.classifier.Packet(p) {
 		w.label(p.Flow, p.Capture.Nanos, p.Ordinal)
 	}
-	if w.apps != nil && p.Flow.Label.Class != flow.NoClass {
+	if w.apps != nil && p.Counted && p.Flow.Label.Class != flow.NoClass {
 		index := window.Index(p.Capture.Nanos, w.cfg.Anomaly.Length)
 		if w.apps[index] == nil {
 			w.apps[index] = map[int32]uint64{}

@@ -16,8 +16,8 @@ type Summary struct {
 	Counters   meter.Counters
 	Apps       []AppTotal // most packets first; flows without label last
 	AlertCount uint64
-	Alerts     []event.Alert // the first maxAlerts
-	Timeline   []Point       // a point per window, the first maxPoints
+	Alerts     []event.Alert // the maxAlerts of the highest scores, in order of time
+	Timeline   []Point       // a point per scored window, the first maxPoints
 	Incidents  uint64        // alerts merged: at most two windows apart
 
 	totals map[appKey]*AppTotal
@@ -65,8 +65,25 @@ func (s *Summary) add(w *worker) {
 	}
 }
 
-// finish names and orders the totals.
+// alert keeps an alert, for now; the earlier of two with the same score is worth more.
+func (s *Summary) alert(a event.Alert) {
+	s.AlertCount++
+	if s.Alerts = append(s.Alerts, a); len(s.Alerts) == 2*maxAlerts {
+		s.trimAlerts()
+	}
+}
+
+func (s *Summary) trimAlerts() {
+	slices.SortStableFunc(s.Alerts, func(a, b event.Alert) int { return cmp.Compare(*b.Score, *a.Score) })
+	if len(s.Alerts) > maxAlerts {
+		s.Alerts = slices.Delete(s.Alerts, maxAlerts, len(s.Alerts))
+	}
+}
+
+// finish names and orders the totals and the alerts.
 func (s *Summary) finish(m *classify.Model) {
+	s.trimAlerts()
+	slices.SortStableFunc(s.Alerts, func(a, b event.Alert) int { return cmp.Compare(a.Start, b.Start) })
 	for key, t := range s.totals {
 		if key.class != flow.NoClass {
 			t.Name, t.Novel = m.Labels[key.class], key.novel
@@ -113,6 +130,7 @@ func Drops(c *meter.Counters) map[string]uint64 {
 		"fragments_forgotten":   c.Flow.FragmentsEvicted,
 		"packets_late":          c.Window.Late,
 		"packets_lost":          c.Window.Lost,
+		"packets_time_outlier":  c.TimeOutliers,
 		"empty_windows_skipped": uint64(c.Window.Skipped),
 		"windows_closed_early":  c.ClosedForMem,
 	} {

@@ -2,11 +2,9 @@ package sensor
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/weirnet/weir/anomaly"
 	"github.com/weirnet/weir/event"
@@ -27,27 +25,28 @@ func (s *Sensor) window(w *window.Window) {
 	end := w.Start + int64(w.Length)
 	out := event.Window{
 		Start: event.Time(w.Start), Length: w.Length.Seconds(), Packets: w.Packets(),
-		Score: r.Score, Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Model: s.cfg.AnomalyName,
+		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Model: s.cfg.AnomalyName,
 	}
-	apps := s.takeApps(window.Index(w.Start, w.Length))
+	if r.Scored {
+		out.Score = &r.Score
+	}
+	index := window.Index(w.Start, w.Length)
+	apps, files := s.takeApps(index), s.sources.take(index)
 	s.emit(&event.Event{Nanos: end, Type: event.TypeWindow, Window: &out})
-	if len(s.summary.Timeline) < maxPoints {
+	if r.Scored && len(s.summary.Timeline) < maxPoints {
 		s.summary.Timeline = append(s.summary.Timeline, Point{w.Start, r.Score, r.Threshold, r.Anomalous})
 	}
 	if !r.Anomalous {
 		return
 	}
-	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: evidence(s.file, w.Start, end)}
+	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: evidence(files, w.Start, end)}
 	s.emit(&event.Event{Nanos: end, Type: event.TypeAlert, Alert: &alert})
 	if s.incident.Windows == 0 || !s.incident.Join(w.Start, w.Length, r.Score) {
 		s.incident = anomaly.Incident{}
 		s.incident.Join(w.Start, w.Length, r.Score)
 		s.summary.Incidents++
 	}
-	s.summary.AlertCount++
-	if len(s.summary.Alerts) < maxAlerts {
-		s.summary.Alerts = append(s.summary.Alerts, alert)
-	}
+	s.summary.alert(alert)
 }
 
 // takeApps returns the packets of a window by application, most first, and forgets them.
@@ -95,18 +94,4 @@ func top(w *window.Window, apps []event.Count) event.Top {
 		out.Ports = append(out.Ports, event.Count{Name: strconv.Itoa(int(p.Port)), Packets: p.Packets})
 	}
 	return out
-}
-
-// evidence tells how to cut the packets of a window out of the capture they came from.
-func evidence(file string, start, end int64) event.Evidence {
-	seconds := func(nanos int64) string { return strconv.FormatFloat(time.Duration(nanos).Seconds(), 'f', 6, 64) }
-	return event.Evidence{
-		Start: event.Time(start), End: event.Time(end), Files: file,
-		How: fmt.Sprintf("editcap -A %s -B %s %s evidence.pcapng", seconds(start), seconds(end), shellQuote(file)),
-	}
-}
-
-// shellQuote makes one word of a shell command of a file's name, whatever is in it.
-func shellQuote(name string) string {
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }

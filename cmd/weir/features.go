@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -74,10 +73,6 @@ ends in .parquet is written as Parquet.`,
 			var failed error
 			cfg.NoFlows, cfg.Tunnels, cfg.Lateness = true, in.tunnels, -1
 			cfg.OnWindow = func(win *window.Window) {
-				if win.Skipped > 0 {
-					fmt.Fprintf(os.Stderr, "weir: time jumps ahead to %s: %d empty windows are left out\n",
-						time.Unix(0, win.Start).UTC().Format(time.RFC3339Nano), win.Skipped)
-				}
 				if failed == nil {
 					failed = w.Write(win)
 				}
@@ -91,10 +86,7 @@ ends in .parquet is written as Parquet.`,
 				return failed
 			})
 			m.Close()
-			if n := m.Counters(); n.ClosedForMem > 0 {
-				fmt.Fprintf(os.Stderr, "weir: windows filled their memory and closed early %d times; %d packets came too late for theirs\n",
-					n.ClosedForMem, n.Window.Late)
-			}
+			tellWindows(m.Counters())
 			return finish(errors.Join(failed, err, w.Close()))
 		},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirnet/weir/capture"
+	"github.com/weirnet/weir/classify"
 	"github.com/weirnet/weir/event"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
+	"github.com/weirnet/weir/train"
 )
 
 func newFlows(g *shared) *cobra.Command {
@@ -24,12 +27,13 @@ func newFlows(g *shared) *cobra.Command {
 		table       bool
 		directional bool
 		lifetime    time.Duration
+		apps        string
 	)
 	c := &cobra.Command{
 		Use:   "flows -r FILE…",
 		Short: "Write one JSON line per flow",
 		Long: `Write one JSON line per flow, in the order in which the flows end, or with --table the columns of
-paper A's flow table as it stands after the last packet. A flow is the packets of one 5-tuple,
+paper A's flow table as it stands after the last packet. With --apps each flow bears its label. A flow is the packets of one 5-tuple,
 both directions, that follow each other within the lifetime.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if lifetime <= 0 {
@@ -39,12 +43,22 @@ both directions, that follow each other within the lifetime.`,
 			if err != nil {
 				return err
 			}
-			cfg := meter.Config{Tunnels: in.tunnels, Flow: flow.Config{Directional: directional, Lifetime: lifetime, OpeningPackets: -1}}
+			cfg := meter.Config{Tunnels: in.tunnels, Flow: flow.Config{OpeningPackets: -1}}
+			var m *classify.Model
+			if apps != "" {
+				if m, _, err = g.loadApps(apps); err != nil {
+					return finish(err)
+				}
+				cfg.Flow = train.OpeningConfig(&m.Arch)
+			}
+			cfg.Flow.Directional, cfg.Flow.Lifetime = directional, lifetime
 			if table {
-				return finish(g.flowTable(c.Context(), &in, cfg, out))
+				return finish(g.flowTable(c.Context(), &in, cfg, m, out))
 			}
 			w := event.NewWriter(out)
-			_, err = g.meterFlows(c.Context(), &in, cfg, func(f *flow.Flow) error { return w.Write(event.OfFlow(f, "")) })
+			_, err = g.meterFlows(c.Context(), &in, cfg, m, func(f *flow.Flow, _ bool) error {
+				return w.Write(event.OfFlow(f, labelName(m, f)))
+			})
 			return finish(errors.Join(err, w.Flush()))
 		},
 	}
@@ -52,16 +66,20 @@ both directions, that follow each other within the lifetime.`,
 	c.Flags().StringVarP(&file, "output", "o", "", "file to write (default stdout)")
 	c.Flags().BoolVar(&table, "table", false, "print the columns of paper A's flow table")
 	c.Flags().BoolVar(&directional, "directional", false, "keep the two directions of a flow apart")
+	c.Flags().StringVar(&apps, "apps", "", "model of applications that labels the flows: NAME or NAME@VERSION")
 	c.Flags().DurationVar(&lifetime, "lifetime", 3600*time.Second, "time without a packet after which a flow is over")
 	return c
 }
 
-// meterFlows gives every flow of the input to emit when it ends, and returns the time of the
-// newest packet.
-func (g *shared) meterFlows(ctx context.Context, in *input, cfg meter.Config, emit func(*flow.Flow) error) (latest int64, err error) {
+// meterFlows gives every flow of the input to emit when it ends, and whether it was in the table to
+// the end of the input; with a model it has its label. It returns the time of the newest packet.
+func (g *shared) meterFlows(ctx context.Context, in *input, cfg meter.Config, model *classify.Model, emit func(f *flow.Flow, last bool) error) (latest int64, err error) {
 	var queues []*meter.Queue[flow.Flow]
 	m, err := meter.New(cfg, g.workers, func(int) meter.Handler {
 		e := new(endedFlows)
+		if model != nil {
+			e.classifier = classify.New(model)
+		}
 		queues = append(queues, &e.queue)
 		return e
 	})
@@ -69,52 +87,80 @@ func (g *shared) meterFlows(ctx context.Context, in *input, cfg meter.Config, em
 		return 0, usageError{err}
 	}
 	var failed error
-	drain := func() {
+	drain := func(last bool) {
 		meter.Drain(queues, func(f flow.Flow) {
 			if failed == nil {
-				failed = emit(&f)
+				failed = emit(&f, last)
 			}
 		})
 	}
 	err = in.read(ctx, func(_ *capture.Reader, batch []capture.Packet) error {
 		m.Add(batch)
-		drain()
+		drain(false)
 		return failed
 	})
 	m.Close()
-	drain()
-	return m.Latest(), errors.Join(failed, err)
+	drain(true)
+	_, latest = m.Span()
+	return latest, errors.Join(failed, err)
 }
 
 // endedFlows is a meter.Handler that keeps the accounts of flows that ended.
 type endedFlows struct {
-	queue meter.Queue[flow.Flow]
+	classifier *classify.Classifier // nil: no labels
+	queue      meter.Queue[flow.Flow]
 }
 
 // Packet implements meter.Handler.
-func (e *endedFlows) Packet(*meter.Packet) {}
+func (e *endedFlows) Packet(p *meter.Packet) {
+	if e.classifier != nil {
+		e.classifier.Packet(p)
+	}
+}
 
 // Ended implements meter.Handler.
-func (e *endedFlows) Ended(f *flow.Flow, at uint64) { e.queue.Put(at, f.FirstPacket, *f) }
+func (e *endedFlows) Ended(f *flow.Flow, at uint64) {
+	if e.classifier != nil {
+		e.classifier.Ended(f)
+	}
+	ended := *f
+	ended.Opening = nil // the table's again
+	e.queue.Put(at, f.FirstPacket, ended)
+}
+
+// labelName is the name of a flow's label, empty without one.
+func labelName(m *classify.Model, f *flow.Flow) string {
+	if m == nil || f.Label.Class == flow.NoClass {
+		return ""
+	}
+	return m.Labels[f.Label.Class]
+}
 
 // flowTable prints paper A's figure 3: the rows that are in the table after the last packet.
-func (g *shared) flowTable(ctx context.Context, in *input, cfg meter.Config, out io.Writer) error {
+func (g *shared) flowTable(ctx context.Context, in *input, cfg meter.Config, m *classify.Model, out io.Writer) error {
 	var rows []flow.Flow
-	latest, err := g.meterFlows(ctx, in, cfg, func(f *flow.Flow) error {
-		if f.Reason == flow.ForcedEnd || f.Reason == flow.EndOfFlow {
+	latest, err := g.meterFlows(ctx, in, cfg, m, func(f *flow.Flow, last bool) error {
+		if last {
 			rows = append(rows, *f)
 		}
 		return nil
 	})
-	slices.SortStableFunc(rows, func(a, b flow.Flow) int { return int(int64(a.FirstPacket) - int64(b.FirstPacket)) })
+	slices.SortStableFunc(rows, func(a, b flow.Flow) int { return cmp.Compare(a.FirstPacket, b.FirstPacket) })
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "source IP\tdestination IP\tsource port\tdestination port\tprotocol\tpacket-in count\tlifetime\tlabel")
 	for i := range rows {
 		f := &rows[i]
 		left := cfg.Flow.Lifetime - time.Duration(latest-f.Last)
+		if left <= 0 {
+			continue // the next packet of any flow would have ended it
+		}
+		label := "-"
+		if name := labelName(m, f); name != "" {
+			label = printable(name)
+		}
 		src, dst := f.Key.Source(), f.Key.Destination()
-		fmt.Fprintf(w, "%v\t%v\t%d\t%d\t%s\t%d\t%.0f\t-\n", src.Addr(), dst.Addr(), src.Port(), dst.Port(),
-			event.ProtoName(f.Key.Proto), f.PacketCount(), max(left, 0).Seconds())
+		fmt.Fprintf(w, "%v\t%v\t%d\t%d\t%s\t%d\t%.0f\t%s\n", src.Addr(), dst.Addr(), src.Port(), dst.Port(),
+			event.ProtoName(f.Key.Proto), f.PacketCount(), left.Seconds(), label)
 	}
 	return errors.Join(err, w.Flush())
 }

@@ -113,7 +113,7 @@ func printSummary(s *sensor.Summary, took time.Duration) {
 			fmt.Fprintf(out, "and %d more alerts\n", s.AlertCount-10)
 			break
 		}
-		fmt.Fprintf(out, "  %s  score %.3g (threshold %.3g): %s\n", time.Unix(0, int64(a.Start)).UTC().Format(time.DateTime), a.Score, a.Threshold, sensor.Explain(&a))
+		fmt.Fprintf(out, "  %s  score %.3g (threshold %.3g): %s\n", time.Unix(0, int64(a.Start)).UTC().Format(time.DateTime), *a.Score, a.Threshold, sensor.Explain(&a))
 	}
 	printCounts("not decoded", sensor.DecodeErrors(c))
 	printCounts("dropped", sensor.Drops(c))

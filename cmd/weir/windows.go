@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/weirnet/weir/anomaly"
@@ -28,43 +29,54 @@ type windowRow struct {
 type attackCounts map[int64]map[int]int
 
 // readWindows returns the windows of captures as a detector in service would see them. With
-// labels, it counts the packets of each attack in each window.
+// labels, it counts the packets of each attack in each window: all of them, at their own time, so that
+// what is true does not depend on what a detector gets to see. It tells what windows miss.
 func (g *shared) readWindows(ctx context.Context, in *input, cfg meter.Config, labels *dataset.WindowLabels) (rows []windowRow, attacks attackCounts, err error) {
 	cfg.NoFlows, cfg.Tunnels, cfg.Lateness, cfg.MaxGap = true, in.tunnels, lateness, maxSilence
 	cfg.OnWindow = func(w *window.Window) {
 		rows = append(rows, windowRow{w.Start, w.Vector(), w.Packets(), w.Lost, w.Skipped > 0})
 	}
-	m, err := meter.New(cfg, g.workers, nil)
-	if err != nil {
-		return nil, nil, usageError{err}
-	}
 	attacks = attackCounts{}
-	var n uint64
-	var h packet.Headers
-	err = in.read(ctx, func(_ *capture.Reader, batch []capture.Packet) error {
-		m.Add(batch)
-		if labels == nil {
-			return nil
-		}
-		for i := range batch {
-			p := &batch[i]
+	if labels != nil {
+		keys := flow.NewKeys()
+		cfg.OnPacket = func(ordinal uint64, nanos int64, h *packet.Headers, _ bool) {
 			var key flow.Key
-			if h.Decode(p.Link, p.Data, p.WireLen); h.Version != 0 {
-				key = flow.KeyOf(&h)
+			if h.Version != 0 {
+				key = keys.Key(h, nanos)
 			}
-			if id := labels.Attack(n, p.Nanos, key); id > 0 {
-				index := window.Index(p.Nanos, cfg.Window)
+			if id := labels.Attack(ordinal, nanos, key); id > 0 {
+				index := window.Index(nanos, cfg.Window)
 				if attacks[index] == nil {
 					attacks[index] = map[int]int{}
 				}
 				attacks[index][id]++
 			}
-			n++
 		}
+	}
+	m, err := meter.New(cfg, g.workers, nil)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	err = in.read(ctx, func(_ *capture.Reader, batch []capture.Packet) error {
+		m.Add(batch)
 		return nil
 	})
 	m.Close()
+	tellWindows(m.Counters())
 	return rows, attacks, err
+}
+
+// tellWindows says what windows do not hold, on stderr.
+func tellWindows(c meter.Counters) {
+	tell := func(n uint64, what string) {
+		if n > 0 {
+			fmt.Fprintf(os.Stderr, "weir: "+what+"\n", n)
+		}
+	}
+	tell(c.Window.Late, "%d packets came after their windows had closed, and count in none")
+	tell(uint64(c.Window.Skipped), "%d empty windows of long silences are left out")
+	tell(c.ClosedForMem, "the memory for open windows was full %d times: the older ones closed early")
+	tell(c.TimeOutliers, "%d packets are more than an hour ahead of those around them, as if by a wrong clock")
 }
 
 // lateness is how long after its end, in packet time, a window stays open.
