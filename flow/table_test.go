@@ -315,6 +315,31 @@ func TestFragments(t *testing.T) {
 	}
 }
 
+// Keys says of fragments, without a table, what a table makes of them.
+func TestKeysOfFragments(t *testing.T) {
+	first := headersOf(packet.UDP, "10.0.0.1", "10.0.0.2", 1000, 53)
+	first.Has |= packet.Fragment
+	first.FragID = 7
+	later := headersOf(packet.UDP, "10.0.0.1", "10.0.0.2", 0, 0)
+	later.Has = packet.Fragment | packet.LaterFragment
+	later.FragID = 7
+	keys := NewKeys()
+	for i, tt := range []struct {
+		h    packet.Headers
+		at   int64
+		want Key
+	}{
+		{later, 0, KeyOf(&later)}, // its first is not known yet
+		{first, 1, KeyOf(&first)},
+		{later, 2, KeyOf(&first)},
+		{later, 40 * second, KeyOf(&later)},
+	} {
+		if got := keys.Key(&tt.h, tt.at); got != tt.want {
+			t.Errorf("packet %d: got key %v, want %v", i, got, tt.want)
+		}
+	}
+}
+
 func TestFragmentCacheIsBounded(t *testing.T) {
 	s := newScript(Config{FragmentCache: 10})
 	first := headersOf(packet.UDP, "10.0.0.1", "10.0.0.2", 1000, 53)
