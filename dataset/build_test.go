@@ -4,7 +4,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -114,14 +113,4 @@ func writeText(tb testing.TB, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 		tb.Fatal(err)
 	}
-}
-
-// write is WriteText of a Report, as a string.
-func (r *Report) write(tb testing.TB) string {
-	tb.Helper()
-	var b strings.Builder
-	if err := r.WriteText(&b); err != nil {
-		tb.Fatal(err)
-	}
-	return b.String()
 }

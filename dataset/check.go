@@ -2,10 +2,8 @@ package dataset
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 )
 
 // Report is what is in a set, and what is wrong with it.
@@ -218,50 +216,4 @@ func (r *Report) warn() {
 			warn("%s: %d of %d labels have no flow", t.Name, t.NoFlow, t.Rows)
 		}
 	}
-}
-
-// maxProblems is how many problems of a kind the text of a report shows.
-const maxProblems = 10
-
-// WriteText writes the report as a table for people.
-func (r *Report) WriteText(w io.Writer) error {
-	b := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(b, "%s: %d captures, %d packets, %d flows, %d images\n", r.Dir, r.Captures, r.Packets, r.Flows.All, r.Images)
-	fmt.Fprintf(b, "examples: %d flows with label and payload; %d without payload, %d without label\n\n", r.Flows.Examples, r.Flows.NoPayload, r.Flows.Unlabelled)
-	fmt.Fprintln(b, "class\tcaptures\tflows\timages\tpackets\tpayload bytes\tduplicates\tlargest capture")
-	for _, c := range r.Classes {
-		fmt.Fprintf(b, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%.0f %%  %s\n", printable(c.Label), c.Captures, c.Flows, c.Images, c.Packets, c.PayloadBytes, c.Duplicates, 100*c.LargestShare, c.Largest)
-	}
-	for _, t := range r.Tables {
-		fmt.Fprintf(b, "\n%s: %d labels, %d joined, %d without flow, %d of protocols without ports, %d of missing captures, %d filtered, %d without label, %d unreadable\n",
-			t.Name, t.Rows, t.Joined, t.NoFlow, t.NoPorts, t.NoCapture, t.Filtered, t.Unlabelled, t.Bad)
-	}
-	if len(r.Warnings) > 0 {
-		fmt.Fprintln(b)
-	}
-	for _, warning := range r.Warnings {
-		fmt.Fprintf(b, "warning: %s\n", printable(warning))
-	}
-	shown := make(map[ProblemKind]int)
-	for _, p := range r.Problems {
-		if shown[p.Kind]++; shown[p.Kind] <= maxProblems {
-			fmt.Fprintf(b, "%s: %s: %s\n", p.Kind, printable(p.Name), printable(p.Detail))
-		}
-	}
-	for _, kind := range []ProblemKind{MissingCapture, UnreadableCapture, DamagedCapture, FlowsEvicted, ListedTwice, NoLabel, BadRow} {
-		if more := shown[kind] - maxProblems; more > 0 {
-			fmt.Fprintf(b, "%s: and %d more\n", kind, more)
-		}
-	}
-	return b.Flush()
-}
-
-// printable takes out what would move a terminal's cursor: labels and names are other people's.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, text)
 }

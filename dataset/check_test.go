@@ -35,8 +35,12 @@ func TestCheck(t *testing.T) {
 		set.Problems[i].Name = strings.ReplaceAll(set.Problems[i].Name, dir, "set")
 	}
 	report := set.Check()
-	golden := filepath.Join("testdata", "check.txt")
-	got := report.write(t)
+	text, err := json.MarshalIndent(report, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "check.json")
+	got := string(text) + "\n"
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o666); err != nil {
 			t.Fatal(err)
@@ -48,10 +52,6 @@ func TestCheck(t *testing.T) {
 	}
 	if got != string(want) {
 		t.Errorf("report:\n%s\nwant:\n%s", got, want)
-	}
-	text, err := json.Marshal(report)
-	if err != nil {
-		t.Fatal(err)
 	}
 	var read Report
 	if err := json.Unmarshal(text, &read); err != nil {

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weirnet/weir/dataset"
+	"github.com/weirnet/weir/flow"
 )
 
 func newDataset(g *shared) *cobra.Command {
@@ -23,15 +23,13 @@ func newDataset(g *shared) *cobra.Command {
 
 // checkFlags are the flags of `weir dataset check`.
 type checkFlags struct {
-	data        string
-	zone        string
+	data        dataFlags
 	json        string
 	out         string
 	split       bool
 	splitColumn string
 	minFlows    int
 	minCaptures int
-	options     dataset.Options
 }
 
 func newDatasetCheck(g *shared) *cobra.Command {
@@ -45,18 +43,13 @@ labels, and files that cannot be read. With --split, also say how the set would 
 		RunE: func(c *cobra.Command, _ []string) error { return g.checkDataset(f) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.data, "data", "", "directory of labelled captures")
-	flags.StringVar(&f.options.LabelColumn, "label-column", "", "column of the table that holds the label")
-	flags.StringVar(&f.options.Confidence, "confidence", "", "only rows of flows.csv of this confidence, such as DPI")
-	flags.StringVar(&f.zone, "label-zone", "UTC", "time zone of tables whose times name none")
-	flags.BoolVar(&f.options.Tunnels, "tunnels", false, "look into GRE, VXLAN, IP-in-IP and GTP-U")
+	f.data.flags(c)
 	flags.IntVar(&f.minFlows, "min-flows", 0, "labels with fewer flows are pooled as Etc.")
 	flags.IntVar(&f.minCaptures, "min-captures", 0, "labels with fewer captures are pooled as Etc.")
 	flags.BoolVar(&f.split, "split", false, "say how the set would be split")
 	flags.StringVar(&f.splitColumn, "split-column", "", "column of labels.csv that splits instead of time")
 	flags.StringVar(&f.json, "json", "", "write the report as JSON to this file (- for stdout, without the table)")
 	flags.StringVarP(&f.out, "output", "o", "", "write the table to this file")
-	require(c, "data")
 	return c
 }
 
@@ -67,14 +60,7 @@ type datasetReport struct {
 }
 
 func (g *shared) checkDataset(f *checkFlags) error {
-	zone, err := time.LoadLocation(f.zone)
-	if err != nil {
-		return usageError{fmt.Errorf("--label-zone %q: %w", f.zone, err)}
-	}
-	bar := g.bar("reading captures")
-	f.options.Zone, f.options.Workers, f.options.Progress = zone, g.workers, bar.set
-	set, err := dataset.Open(f.data, f.options)
-	bar.done()
+	set, err := f.data.open(g, flow.Config{})
 	if err != nil && (set == nil || !errors.Is(err, dataset.ErrEmpty)) {
 		return err
 	}
@@ -113,12 +99,12 @@ func (g *shared) checkDataset(f *checkFlags) error {
 }
 
 func (r *datasetReport) writeText(w io.Writer) error {
-	if err := r.Report.WriteText(w); err != nil || r.Split == nil {
+	if err := writeCheck(w, r.Report); err != nil || r.Split == nil {
 		return err
 	}
-	fmt.Fprintf(w, "\n%s\n", r.Split.Summary)
+	fmt.Fprintf(w, "\n%s\n", printable(r.Split.Summary))
 	for _, note := range r.Split.Notes {
-		fmt.Fprintf(w, "note: %s\n", note)
+		fmt.Fprintf(w, "note: %s\n", printable(note))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
@@ -24,6 +25,7 @@ func newEvalAnomaly(g *shared) *cobra.Command {
 	var (
 		in           input
 		labels, name string
+		zone         zoneFlag
 		least        []int
 		out          results
 	)
@@ -34,11 +36,12 @@ func newEvalAnomaly(g *shared) *cobra.Command {
 labels). The capture may be the one that the detector learned its normal from: windows up to the end
 of the training part are then scored but not counted.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return g.evalAnomaly(c, &in, labels, name, least, &out)
+			return g.evalAnomaly(c, &in, labels, &zone, name, least, &out)
 		},
 	}
 	in.flags(c)
 	c.Flags().StringVar(&labels, "labels", "", "labels of packets, flows or times")
+	zone.flags(c)
 	c.Flags().StringVar(&name, "model", "anomaly", "model: NAME or NAME@VERSION")
 	c.Flags().IntSliceVar(&least, "attack-packets", []int{1, 10, 20}, "values of P: a window is an attack's when it holds at least P of its packets")
 	out.flags(c)
@@ -46,12 +49,19 @@ of the training part are then scored but not counted.`,
 	return c
 }
 
-func (g *shared) evalAnomaly(c *cobra.Command, in *input, labelFile, name string, least []int, out *results) error {
+func (g *shared) evalAnomaly(c *cobra.Command, in *input, labelFile string, written *zoneFlag, name string, least []int, out *results) error {
+	zone, err := written.location()
+	if err != nil {
+		return err
+	}
 	m, p, err := g.loadAnomaly(name)
 	if err != nil {
 		return err
 	}
-	labels, err := dataset.OpenWindowLabels(labelFile, time.UTC)
+	if err := in.follow(p.Ref(), m.Tunnels); err != nil {
+		return err
+	}
+	labels, err := dataset.OpenWindowLabels(labelFile, zone)
 	if err != nil {
 		return err
 	}
@@ -111,7 +121,9 @@ func (g *shared) evalAnomaly(c *cobra.Command, in *input, labelFile, name string
 		return err
 	}
 	if out.json != "-" {
-		printAnomaly(c, result)
+		if err := printAnomaly(c.OutOrStdout(), result, labels); err != nil {
+			return err
+		}
 	}
 	return readErr
 }
@@ -119,12 +131,9 @@ func (g *shared) evalAnomaly(c *cobra.Command, in *input, labelFile, name string
 // apart finds the time from which windows of the input were not trained on, and says how test
 // and training are apart. A capture that was trained on to its end is refused.
 func apart(in *input, p *model.Package, learned *anomalyTraining) (from int64, split string, err error) {
-	inputs, err := hashInputs(in.files)
-	if err != nil {
-		return 0, "", err
-	}
+	inputs := in.hashes()
 	for _, f := range inputs {
-		if !slices.ContainsFunc(p.Training.Files, func(t model.DataFile) bool { return t.SHA256 == f.SHA256 }) {
+		if f.SHA256 == "" || !slices.ContainsFunc(p.Training.Files, func(t model.DataFile) bool { return t.SHA256 == f.SHA256 }) {
 			continue
 		}
 		if learned.Until == 0 {
@@ -133,13 +142,20 @@ func apart(in *input, p *model.Package, learned *anomalyTraining) (from int64, s
 		until := time.Unix(0, learned.Until).UTC().Format(time.RFC3339Nano)
 		return learned.Until, "by time: trained on windows before " + until + ", tested on those from then on", nil
 	}
+	if unknown(inputs) || unknown(p.Training.Files) {
+		return math.MinInt64, "not known: captures came through a pipe, which cannot be recognised; that the detector was not trained on them is for you to know", nil
+	}
 	return math.MinInt64, "by capture: the detector was trained on none of the tested captures", nil
 }
 
 // printAnomaly writes the headline numbers beside the baselines.
-func printAnomaly(c *cobra.Command, r *evaluate.AnomalyResult) {
-	out := c.OutOrStdout()
-	fmt.Fprintf(out, "%s\n%d windows of %s\n\n", r.Split, r.TestedOn.Windows, r.Window)
+func printAnomaly(out io.Writer, r *evaluate.AnomalyResult, labels *dataset.WindowLabels) error {
+	packets, covered := labels.Coverage()
+	fmt.Fprintf(out, "%s\n%d windows of %s; labels cover %d of %d packets", printable(r.Split), r.TestedOn.Windows, r.Window, covered, packets)
+	if covered < packets {
+		fmt.Fprint(out, ", the others count as normal")
+	}
+	fmt.Fprint(out, "\n\n")
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	head := "\t"
 	for _, p := range r.P {
@@ -158,9 +174,12 @@ func printAnomaly(c *cobra.Command, r *evaluate.AnomalyResult) {
 		d := r.Baseline[name]
 		row(name, &d)
 	}
-	w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
 	fmt.Fprintln(out)
 	for _, a := range r.Attacks {
 		fmt.Fprintf(out, "%-32q %d of %d windows detected, after %.1f s\n", a.Attack, a.Detected, a.Windows, a.DelaySeconds)
 	}
+	return nil
 }

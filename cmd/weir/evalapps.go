@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"text/tabwriter"
@@ -38,8 +38,9 @@ func (r *results) flags(c *cobra.Command) {
 
 func newEvalApps(g *shared) *cobra.Command {
 	var (
-		data, name, labelColumn string
-		out                     results
+		data dataFlags
+		name string
+		out  results
 	)
 	c := &cobra.Command{
 		Use:   "apps --data DIR",
@@ -48,33 +49,28 @@ func newEvalApps(g *shared) *cobra.Command {
 training and validation, recognised by their content, are left out and named. Beside every number
 stands that of trivial classifiers fitted on the model's training data.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return g.evalApps(c, data, name, labelColumn, &out)
+			return g.evalApps(c, &data, name, &out)
 		},
 	}
-	c.Flags().StringVar(&data, "data", "", "directory of labelled captures")
+	data.flags(c)
 	c.Flags().StringVar(&name, "model", "apps", "model: NAME or NAME@VERSION")
-	c.Flags().StringVar(&labelColumn, "label-column", "", "column of the table that holds the label")
 	out.flags(c)
-	require(c, "data")
 	return c
 }
 
-func (g *shared) evalApps(c *cobra.Command, data, name, labelColumn string, out *results) error {
+func (g *shared) evalApps(c *cobra.Command, data *dataFlags, name string, out *results) error {
 	m, p, err := g.loadApps(name)
 	if err != nil {
 		return err
 	}
-	bar := g.bar("reading captures")
-	set, err := dataset.Open(data, dataset.Options{
-		LabelColumn: labelColumn, Flow: train.OpeningConfig(&m.Arch), Workers: g.workers, Progress: bar.set,
-	})
-	bar.done()
+	if err := data.follow(p.Ref(), m.Tunnels); err != nil {
+		return err
+	}
+	set, err := data.open(g, train.OpeningConfig(&m.Arch))
 	if err != nil {
 		return err
 	}
-	for _, p := range set.Problems {
-		fmt.Fprintf(os.Stderr, "weir: %s: %s: %s\n", p.Name, p.Kind, p.Detail)
-	}
+	tellProblems(set)
 	var split dataset.Record
 	if err := json.Unmarshal(p.Training.Split, &split); err != nil {
 		return fmt.Errorf("%s: split: %w", p.Ref(), err)
@@ -105,7 +101,7 @@ func (g *shared) evalApps(c *cobra.Command, data, name, labelColumn string, out 
 		}
 	}
 	result, err := evaluate.Apps(evaluate.AppsInput{
-		Model: p.Ref(), Labels: m.Labels,
+		Model: p.Ref(), Labels: m.Labels, Early: m.Arch.Early,
 		Split:     "captures apart from the model's: none of them, by content, was trained or validated on. The model: " + split.Summary,
 		TrainedOn: trainedOn(&split),
 		Flows:     g.judge(m, set, part),
@@ -118,7 +114,9 @@ func (g *shared) evalApps(c *cobra.Command, data, name, labelColumn string, out 
 		return err
 	}
 	if out.json != "-" {
-		printApps(c, result)
+		if err := printApps(c.OutOrStdout(), result); err != nil {
+			return err
+		}
 	}
 	if set.Unreadable() {
 		return errPartly
@@ -158,7 +156,7 @@ func (g *shared) judge(m *classify.Model, set *dataset.Set, part dataset.Part) [
 		wg.Go(func() {
 			net := m.Network()
 			for i := w; i < len(samples); i += g.workers {
-				results[i] = flowResult(m.Judge(net, samples[i].Inputs))
+				results[i] = flowResult(m.Judge(net, samples[i].Inputs), samples[i].Inputs)
 			}
 		})
 	}
@@ -206,12 +204,15 @@ func outline(f *dataset.Flow) evaluate.Outline {
 	return o
 }
 
-func flowResult(v classify.Verdict) evaluate.FlowResult {
+// flowResult is a verdict for evaluation. Payloads that training holds too are not scored alone.
+func flowResult(v classify.Verdict, inputs []classify.Input) evaluate.FlowResult {
 	r := evaluate.FlowResult{Final: evaluate.FinalResult{
-		Class: v.Class, Confidence: v.Confidence, Novel: v.Novel, Novelty: float32(v.Novelty), LogProbs: v.LogProbs,
+		Class: v.Class, Confidence: v.Confidence, Novel: v.Novel, Novelty: float32(v.Novelty), Decided: v.Decided, LogProbs: v.LogProbs,
 	}}
-	for _, a := range v.Packets {
-		r.Packets = append(r.Packets, evaluate.PacketResult(a))
+	for i, a := range v.Packets {
+		if !inputs[i].Repeat {
+			r.Packets = append(r.Packets, evaluate.PacketResult(a))
+		}
 	}
 	for _, a := range v.Steps {
 		r.Steps = append(r.Steps, evaluate.StepResult(a))
@@ -238,7 +239,7 @@ func fitBaselines(set *dataset.Set, split *dataset.Split) []evaluate.Baseline {
 // validationOf evaluates a model on the validation side of its own split.
 func (g *shared) validationOf(m *classify.Model, set *dataset.Set, split *dataset.Split, baselines []evaluate.Baseline) (json.RawMessage, error) {
 	result, err := evaluate.Apps(evaluate.AppsInput{
-		Labels: m.Labels, Split: split.Record.Summary, TrainedOn: trainedOn(&split.Record),
+		Labels: m.Labels, Early: m.Arch.Early, Split: split.Record.Summary, TrainedOn: trainedOn(&split.Record),
 		Flows: g.judge(m, set, split.Sides[dataset.Validation]), Baselines: baselines,
 	})
 	if err != nil {
@@ -248,13 +249,12 @@ func (g *shared) validationOf(m *classify.Model, set *dataset.Set, split *datase
 }
 
 // printApps writes the headline numbers, each beside its baselines.
-func printApps(c *cobra.Command, r *evaluate.AppsResult) {
-	out := c.OutOrStdout()
-	fmt.Fprintf(out, "%s\ntested on %d flows of %d captures\n\n", r.Split, r.TestedOn.Flows, r.TestedOn.Captures)
+func printApps(out io.Writer, r *evaluate.AppsResult) error {
+	fmt.Fprintf(out, "%s\ntested on %d flows of %d captures\n\n", printable(r.Split), r.TestedOn.Flows, r.TestedOn.Captures)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "accuracy / macro-F1\tflow\tpacket\tcapture\t")
 	row := func(name string, flow, packet, capture evaluate.Score) {
-		fmt.Fprintf(w, "%s\t%.3f / %.3f\t%.3f / %.3f\t%.3f / %.3f\t\n", name, flow.Accuracy, flow.MacroF1,
+		fmt.Fprintf(w, "%s\t%.3f / %.3f\t%.3f / %.3f\t%.3f / %.3f\t\n", printable(name), flow.Accuracy, flow.MacroF1,
 			packet.Accuracy, packet.MacroF1, capture.Accuracy, capture.MacroF1)
 	}
 	row("weir", r.Flow, r.Packet, r.Capture)
@@ -262,11 +262,17 @@ func printApps(c *cobra.Command, r *evaluate.AppsResult) {
 		b := r.Baseline[name]
 		row(name, b.Score, b.Packet, b.Capture)
 	}
-	w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "\ncalibration error of flows %.3f", r.Calibration.ECE)
+	if r.MixedCaptures > 0 {
+		fmt.Fprintf(out, "; %d captures hold several labels and are not scored as captures", r.MixedCaptures)
+	}
 	if r.Unseen != nil {
 		fmt.Fprintf(out, "; %d flows of labels unseen in training: AUROC of novelty %.3f, marked novel %.1f %% (known flows %.1f %%)",
 			r.Unseen.Flows, r.Unseen.AUROC, 100*r.Unseen.MarkedNovel, 100*r.KnownMarkedNovel)
 	}
-	fmt.Fprintln(out)
+	_, err := fmt.Fprintln(out)
+	return err
 }

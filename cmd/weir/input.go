@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weirnet/weir/capture"
+	"github.com/weirnet/weir/model"
 )
 
 // batchLen is how many packets are read at a time.
@@ -15,13 +19,14 @@ const batchLen = 4096
 
 // input is the captures that a command reads.
 type input struct {
-	files   []string
-	tunnels bool
+	files  []string
+	opened []string // the captures that files stood for, once read was called
+	tunnelsFlag
 }
 
 func (in *input) flags(c *cobra.Command) {
 	c.Flags().StringArrayVarP(&in.files, "read", "r", nil, "capture file, directory, or - for standard input; may be given several times")
-	c.Flags().BoolVar(&in.tunnels, "tunnels", false, "look into GRE, VXLAN, IP-in-IP and GTP-U")
+	in.tunnelsFlag.flags(c)
 	// Files that follow the first one need no further -r: weir flows -r a.pcap b.pcap
 	c.Args = cobra.ArbitraryArgs
 	c.PreRunE = func(_ *cobra.Command, args []string) error {
@@ -41,6 +46,7 @@ func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []c
 		return err
 	}
 	defer r.Close()
+	in.opened = r.Files()
 	batch := make([]capture.Packet, batchLen)
 	var packets uint64
 	for {
@@ -61,4 +67,25 @@ func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []c
 			return err
 		}
 	}
+}
+
+// hashes returns name, size and hash of the captures that were read (capture.Hash). Standard input
+// and other pipes are gone once read: they have no hash.
+func (in *input) hashes() []model.DataFile {
+	var files []model.DataFile
+	for _, path := range in.opened {
+		f := model.DataFile{Name: filepath.Base(path)}
+		if info, err := os.Stat(path); path != "-" && err == nil && info.Mode().IsRegular() {
+			if f.SHA256, f.Bytes, err = capture.Hash(path); err != nil {
+				continue // nothing of it was read, which was told
+			}
+		}
+		files = append(files, f)
+	}
+	return files
+}
+
+// unknown reports whether some of the files have no hash.
+func unknown(files []model.DataFile) bool {
+	return slices.ContainsFunc(files, func(f model.DataFile) bool { return f.SHA256 == "" })
 }

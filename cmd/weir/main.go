@@ -11,11 +11,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/model"
 )
 
@@ -44,21 +44,36 @@ func run(args []string) int {
 	// The first signal asks for a clean end; after it the default is back, so that the second one ends
 	// the program at once.
 	context.AfterFunc(ctx, stop)
+	slog.SetDefault(slog.New(&plainHandler{w: os.Stderr})) // until the flags are read
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	return status(root.ExecuteContext(ctx))
+}
+
+// status tells an error and returns the exit status that belongs to it.
+func status(err error) int {
 	var usage usageError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errPartly):
+	case onlyPartly(err):
 		return exitPartly
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "weir: %v\nTry 'weir --help'.\n", err)
+		tellError(err)
+		slog.Error("Try 'weir --help'.")
 		return exitUsage
 	}
-	fmt.Fprintf(os.Stderr, "weir: %v\n", err)
+	tellError(err)
 	return exitFailed
+}
+
+// onlyPartly reports whether an error is errPartly and nothing else: what failed beside it, such as
+// writing the output, makes the command fail.
+func onlyPartly(err error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return !onlyPartly(e) })
+	}
+	return err == errPartly
 }
 
 // shared are the flags that most commands have.
@@ -78,6 +93,9 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if g.workers < 1 {
+				return errors.Join(g.setLogger(), usageError{fmt.Errorf("--workers %d: at least one is needed", g.workers)})
+			}
 			return g.setLogger()
 		},
 	}
@@ -136,23 +154,6 @@ func require(c *cobra.Command, name string) {
 	}
 }
 
-func (g *shared) setLogger() error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
-		return usageError{fmt.Errorf("--log-level %q: use debug, info, warn or error", g.logLevel)}
-	}
-	options := &slog.HandlerOptions{Level: level}
-	var handler slog.Handler = slog.NewTextHandler(os.Stderr, options)
-	if g.logJSON {
-		handler = slog.NewJSONHandler(os.Stderr, options)
-	}
-	slog.SetDefault(slog.New(handler))
-	if g.workers < 1 {
-		return usageError{fmt.Errorf("--workers %d: at least one is needed", g.workers)}
-	}
-	return nil
-}
-
 // registry returns the directory of models: the one asked for, ./models if there is one or
 // nothing else, or the user's data directory.
 func (g *shared) registry() model.Registry {
@@ -172,28 +173,6 @@ func (g *shared) registry() model.Registry {
 		}
 	}
 	return model.Registry{Dir: "models"}
-}
-
-// info writes a line for people, unless they asked for quiet.
-func (g *shared) info(format string, args ...any) {
-	if !g.quiet {
-		fmt.Fprintf(os.Stderr, format+"\n", args...)
-	}
-}
-
-// tellFaults names the inputs that could not be read whole and returns the error that makes the
-// exit status say so: nil when all was read, errPartly, or a failure when nothing could be read.
-func tellFaults(faults []capture.Fault, packets uint64) error {
-	for _, f := range faults {
-		fmt.Fprintf(os.Stderr, "weir: %v\n", f)
-	}
-	switch {
-	case len(faults) == 0:
-		return nil
-	case packets == 0:
-		return errors.New("no packet could be read")
-	}
-	return errPartly
 }
 
 // output opens FILE for writing, or stdout when it is empty or "-". It takes files, pipes and devices.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"text/tabwriter"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirnet/weir/evaluate"
 	"github.com/weirnet/weir/model"
 )
 
@@ -54,10 +56,11 @@ func newModelList(g *shared) *cobra.Command {
 					mark = "*"
 				}
 				if e.Fault != nil {
-					fmt.Fprintf(w, "%s\t%s@%s\tunreadable: %v\t\t\t\t\n", mark, e.Name, e.Version, e.Fault)
+					fmt.Fprintf(w, "%s\t%s@%s\tunreadable: %s\t\t\t\t\n", mark, e.Name, e.Version, printable(e.Fault.Error()))
 					continue
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", mark, e.Ref(), e.Kind, e.Profile, e.Created.Format("2006-01-02 15:04"), len(e.Labels), e.Features)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", mark, printable(e.Ref()), printable(string(e.Kind)), printable(e.Profile),
+					e.Created.Format("2006-01-02 15:04"), len(e.Labels), printable(e.Features))
 			}
 			return w.Flush()
 		},
@@ -90,7 +93,7 @@ func newModelShow(g *shared) *cobra.Command {
 			}
 			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 			fmt.Fprintf(w, "model\t%s\nkind\t%s, profile %s\ntrained\t%s by weir %s in %.0f s\nfeatures\t%s\nweights\t%d numbers\n",
-				p.Ref(), p.Kind, p.Profile, p.Created.Format(time.RFC3339), p.Weir, p.Training.Seconds, p.Features, weights)
+				p.Ref(), printable(string(p.Kind)), printable(p.Profile), p.Created.Format(time.RFC3339), printable(p.Weir), p.Training.Seconds, printable(p.Features), weights)
 			if len(p.Labels) > 0 {
 				fmt.Fprintf(w, "labels\t%d: %s\n", len(p.Labels), quoteList(p.Labels))
 			}
@@ -99,19 +102,25 @@ func newModelShow(g *shared) *cobra.Command {
 				Summary string `json:"summary"`
 			}
 			if json.Unmarshal(p.Training.Split, &split) == nil && split.Summary != "" {
-				fmt.Fprintf(w, "split\t%s\n", split.Summary)
+				fmt.Fprintf(w, "split\t%s\n", printable(split.Summary))
 			}
 			for _, note := range p.Notes {
-				fmt.Fprintf(w, "note\t%s\n", note)
+				fmt.Fprintf(w, "note\t%s\n", printable(note))
 			}
-			fmt.Fprintf(w, "settings\t%s\n", p.Settings)
-			if err := w.Flush(); err != nil {
+			var settings bytes.Buffer
+			if err := json.Compact(&settings, p.Settings); err != nil {
 				return err
 			}
-			if p.Evaluation != nil {
-				_, err = fmt.Fprintf(out, "evaluation on validation data: weir model show --json %s\n", p.Ref())
+			fmt.Fprintf(w, "settings\t%s\n", printable(settings.String()))
+			if err := w.Flush(); err != nil || p.Evaluation == nil || p.Kind != model.Apps {
+				return err
 			}
-			return err
+			var result evaluate.AppsResult
+			if err := json.Unmarshal(p.Evaluation, &result); err != nil {
+				return fmt.Errorf("%s: evaluation: %w", p.Ref(), err)
+			}
+			fmt.Fprint(out, "\nevaluation on validation data, all of it with --json; ")
+			return printApps(out, &result)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print everything as JSON")

@@ -30,13 +30,16 @@ func newRun(g *shared) *cobra.Command {
 is anomalous an alert with its explanation. Events are JSON lines (docs/formats.md); a summary
 for people goes to stderr.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg := sensor.Config{Meter: meter.Config{Tunnels: in.tunnels, Lateness: lateness, MaxGap: maxSilence}}
+			cfg := sensor.Config{Meter: meter.Config{Lateness: lateness, MaxGap: maxSilence}}
 			var err error
 			if apps != "" {
 				if cfg.Apps, _, err = g.loadApps(apps); err != nil {
 					return err
 				}
 				cfg.Meter.Flow = train.OpeningConfig(&cfg.Apps.Arch)
+				if err := in.follow(cfg.Apps.Name, cfg.Apps.Tunnels); err != nil {
+					return err
+				}
 			}
 			if detector != "" {
 				m, p, err := g.loadAnomaly(detector)
@@ -44,7 +47,11 @@ for people goes to stderr.`,
 					return err
 				}
 				cfg.Anomaly, cfg.AnomalyName = m, p.Ref()
+				if err := in.follow(p.Ref(), m.Tunnels); err != nil {
+					return err
+				}
 			}
+			cfg.Meter.Tunnels = in.tunnels
 			out, finish, err := output(file)
 			if err != nil {
 				return err
@@ -128,10 +135,6 @@ func appName(a sensor.AppTotal) string {
 		return fmt.Sprintf("novel (nearest %s)", printable(a.Name))
 	}
 	return printable(a.Name)
-}
-
-func printable(s string) string {
-	return strings.Trim(fmt.Sprintf("%q", s), `"`)
 }
 
 func printCounts(title string, counts map[string]uint64) {

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -140,6 +136,7 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		g.info("went on from where an interrupted run had stopped")
 	}
 	m := result.Model
+	m.Tunnels = f.in.tunnels
 	settings, weights, err := m.Save()
 	if err != nil {
 		return err
@@ -164,8 +161,8 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 	if p.Evaluation, err = json.Marshal(anomalyValidation{anomalySplit(m), m.Threshold}); err != nil {
 		return err
 	}
-	if p.Training.Files, err = hashInputs(f.in.files); err != nil {
-		return err
+	if p.Training.Files = f.in.hashes(); unknown(p.Training.Files) {
+		p.Notes = append(p.Notes, "some of the training came through a pipe and is not known: evaluation cannot tell whether it is given the same traffic")
 	}
 	rate := m.Threshold.Wanted
 	if m.Threshold.Given {
@@ -224,38 +221,4 @@ func parseTime(text string, first, otherwise int64) (int64, error) {
 		return int64(whole)*1e9 + int64(math.Round(part*1e9)), nil
 	}
 	return 0, usageError{fmt.Errorf("time %q: use RFC 3339, Unix seconds, or +DURATION after the first packet", text)}
-}
-
-// hashInputs returns name, size and hash of the files that inputs name; standard input has none.
-func hashInputs(inputs []string) ([]model.DataFile, error) {
-	var files []model.DataFile
-	for _, in := range inputs {
-		if in == "-" {
-			continue
-		}
-		err := filepath.WalkDir(in, func(path string, d os.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() && path != in {
-				return err
-			}
-			if d.IsDir() {
-				return nil
-			}
-			f, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			h := sha256.New()
-			n, err := io.Copy(h, f)
-			if err != nil {
-				return err
-			}
-			files = append(files, model.DataFile{Name: filepath.Base(path), SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: n})
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return files, nil
 }

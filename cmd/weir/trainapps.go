@@ -23,10 +23,9 @@ import (
 
 // appsFlags are the flags of `weir train apps`.
 type appsFlags struct {
-	data        string
+	data        dataFlags
 	model       string
 	profile     string
-	labelColumn string
 	splitColumn string
 	validation  float64
 	minFlows    int
@@ -49,10 +48,9 @@ label validate. Interrupted with Ctrl-C, the same command goes on where it stopp
 		RunE: func(c *cobra.Command, _ []string) error { return g.trainApps(c.Context(), f) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.data, "data", "", "directory of labelled captures")
+	f.data.flags(c)
 	flags.StringVar(&f.model, "model", "apps", "name of the model")
 	flags.StringVar(&f.profile, "profile", classify.Default, "networks: default, or paper")
-	flags.StringVar(&f.labelColumn, "label-column", "", "column of the table that holds the label")
 	flags.StringVar(&f.splitColumn, "split-column", "", "column of labels.csv that splits instead of time")
 	flags.Float64Var(&f.validation, "validation", 0.25, "share of the captures that validate")
 	flags.IntVar(&f.minFlows, "min-flows", 10, "labels with fewer flows are pooled as Etc.")
@@ -67,7 +65,6 @@ label validate. Interrupted with Ctrl-C, the same command goes on where it stopp
 	flags.BoolVar(&f.fresh, "fresh", false, "do not go on from an interrupted run")
 	flags.BoolVar(&f.noPromote, "no-promote", false, "keep the version that is live")
 	flags.StringVar(&f.report, "report", "", "file for the curves of loss and validation, one HTML page")
-	require(c, "data")
 	return c
 }
 
@@ -83,21 +80,15 @@ func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
 		arch.Packets = f.packets
 	}
 	started := time.Now()
-	bar := g.bar("reading captures")
-	set, err := dataset.Open(f.data, dataset.Options{
-		LabelColumn: f.labelColumn, Flow: train.OpeningConfig(&arch), Workers: g.workers, Progress: bar.set,
-	})
-	bar.done()
+	set, err := f.data.open(g, train.OpeningConfig(&arch))
 	if err != nil {
 		return err
 	}
-	for _, p := range set.Problems {
-		fmt.Fprintf(os.Stderr, "weir: %s: %s: %s\n", p.Name, p.Kind, p.Detail)
-	}
+	tellProblems(set)
 	set.Pool(f.minFlows, f.minCaptures)
 	arch.Classes = len(set.Classes)
 	if arch.Classes < 2 {
-		return fmt.Errorf("%s holds %d class of flows; at least two are needed", f.data, arch.Classes)
+		return fmt.Errorf("%s holds %d class of flows; at least two are needed", f.data.dir, arch.Classes)
 	}
 	arch.Flow = len(set.Flows) > 0
 	split, err := set.Split(dataset.SplitOptions{
@@ -112,6 +103,7 @@ func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
 		g.info("note: %s", note)
 	}
 
+	f.options.Tunnels = f.data.tunnels
 	o := f.options
 	o.Arch, o.Labels, o.Workers = arch, set.Classes, g.workers
 	o.Checkpoint = filepath.Join(g.registry().Dir, f.model, ".training", "apps.safetensors")
@@ -125,7 +117,7 @@ func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
 	}
 	training := train.Samples(set, split.Sides[dataset.Train], &arch)
 	validation := train.Samples(set, split.Sides[dataset.Validation], &arch)
-	o.Known = train.Samples(set, dataset.Part{Flows: split.Sides[dataset.Validation].Seen}, &arch)
+	o.Known = train.Known(set, split.Sides[dataset.Validation], &arch)
 	epochs := g.epochs()
 	o.OnStep, o.OnEpoch = epochs.step, epochs.appsEpoch
 	baselines := fitBaselines(set, split)
@@ -145,6 +137,9 @@ func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
 		return err
 	}
 	os.Remove(o.Checkpoint) // of no more use, and no harm where it stays
+	if set.Unreadable() {
+		return errPartly
+	}
 	return nil
 }
 
@@ -158,7 +153,7 @@ func (g *shared) saveApps(f *appsFlags, set *dataset.Set, split *dataset.Split, 
 		Kind: model.Apps, Name: f.model, Weir: version, Profile: result.Model.Arch.Profile,
 		Features: classify.FeatureVersion, Labels: result.Model.Labels, Settings: settings,
 		Training: model.Training{Seconds: took.Seconds()},
-		Notes:    split.Record.Notes,
+		Notes:    slices.Concat(split.Record.Notes, honesty(f.options.Refit)),
 	}}
 	for i := range set.Captures {
 		c := &set.Captures[i]
@@ -183,6 +178,15 @@ func (g *shared) saveApps(f *appsFlags, set *dataset.Set, split *dataset.Split, 
 		return nil
 	}
 	return writePage(f.report, train.AppsReport(result, p.Ref(), split.Record.Summary))
+}
+
+// honesty is what a reader of the evaluation that a model carries must know.
+func honesty(refit bool) []string {
+	notes := []string{"epoch, temperatures and thresholds of novelty were chosen on the validation captures that the evaluation is of: its calibration error is in-sample, its accuracy at best a little too high"}
+	if refit {
+		notes = append(notes, "the evaluation is of the network before it was trained again on all captures; the weights that are stored have seen the validation captures and are not evaluated")
+	}
+	return notes
 }
 
 // keep saves a package, promotes it if asked to, and says what to do next.

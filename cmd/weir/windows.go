@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
+	"log/slog"
 	"time"
 
 	"github.com/weirnet/weir/anomaly"
@@ -70,7 +70,7 @@ func (g *shared) readWindows(ctx context.Context, in *input, cfg meter.Config, l
 func tellWindows(c meter.Counters) {
 	tell := func(n uint64, what string) {
 		if n > 0 {
-			fmt.Fprintf(os.Stderr, "weir: "+what+"\n", n)
+			slog.Warn(fmt.Sprintf(what, n))
 		}
 	}
 	tell(c.Window.Late, "%d packets came after their windows had closed, and count in none")
