@@ -205,9 +205,15 @@ func (m *Meter) Close() {
 	for _, w := range m.workers {
 		w.flush(m.counters.Packets)
 	}
-	if m.series != nil {
-		m.closeWindows(math.MaxInt64)
+	if m.series == nil {
+		return
 	}
+	if m.time.known && m.cfg.Lateness >= 0 {
+		// What is still ahead are packets that nothing agreed with: no silence lies before them.
+		m.closeWindows(window.Index(m.time.now, m.cfg.Window) + 1)
+		m.series.SkipGaps()
+	}
+	m.closeWindows(math.MaxInt64)
 }
 
 // Span returns the oldest and newest packet time of the stream that is to be believed, see

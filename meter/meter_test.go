@@ -210,6 +210,9 @@ func TestWrongClockOfFewPacketsMovesNothing(t *testing.T) {
 			all[i].Nanos = nanos
 		}
 		_, c := meterAll(t, all, quiet, 2, 64)
+		if test.name != "first in 1970" && c.Window.Empty != 0 {
+			t.Errorf("%s: %d empty windows, want none", test.name, c.Window.Empty)
+		}
 		if c.TimeOutliers != test.outliers || c.Window.Late != test.late {
 			t.Errorf("%s: %d outliers and %d late packets, want %d and %d", test.name, c.TimeOutliers, c.Window.Late, test.outliers, test.late)
 		}

@@ -120,6 +120,9 @@ func (s *Series) Close(before int64, taken ...[]Part) {
 	}
 }
 
+// SkipGaps leaves out all empty windows from here on and tells them as skipped.
+func (s *Series) SkipGaps() { s.maxGap = 0 }
+
 // fill emits the empty windows before index.
 func (s *Series) fill(index int64) {
 	if !s.started || index <= s.next {
