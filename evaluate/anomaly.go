@@ -284,6 +284,10 @@ func atThreshold(verdicts []verdict, positive []bool) AtThreshold {
 
 const day = float64(24 * time.Hour)
 
+// incidentGap is how many windows apart two alarms may start and still belong to one incident. It
+// is that of anomaly.Incident; a test of cmd/weir holds the two together.
+const incidentGap = 2
+
 // perDay counts false alarms and incidents.
 func (in *AnomalyInput) perDay(d *Detection, verdicts []verdict) {
 	positive := in.positive(in.AttackPackets[0])
@@ -306,7 +310,7 @@ func (in *AnomalyInput) perDay(d *Detection, verdicts []verdict) {
 		if !v.anomalous {
 			continue
 		}
-		if last < 0 || in.Windows[i].Start-in.Windows[last].Start > 2*int64(in.Length) {
+		if last < 0 || in.Windows[i].Start-in.Windows[last].Start > incidentGap*int64(in.Length) {
 			finish()
 			real = positive[i]
 		} else {

@@ -68,7 +68,7 @@ for people goes to stderr.`,
 			if err := finish(errors.Join(err, w.Flush())); err != nil {
 				return err
 			}
-			if !g.quiet {
+			if !g.quiet && !g.logJSON {
 				printSummary(summary, time.Since(started))
 			}
 			if page != "" {
