@@ -43,14 +43,18 @@ both directions, that follow each other within the lifetime.`,
 			if err != nil {
 				return err
 			}
-			cfg := meter.Config{Tunnels: in.tunnels, Flow: flow.Config{OpeningPackets: -1}}
+			cfg := meter.Config{Flow: flow.Config{OpeningPackets: -1}}
 			var m *classify.Model
 			if apps != "" {
 				if m, _, err = g.loadApps(apps); err != nil {
 					return finish(err)
 				}
+				if err := in.follow(m.Name, m.Tunnels); err != nil {
+					return finish(err)
+				}
 				cfg.Flow = train.OpeningConfig(&m.Arch)
 			}
+			cfg.Tunnels = in.tunnels
 			cfg.Flow.Directional, cfg.Flow.Lifetime = directional, lifetime
 			if table {
 				return finish(g.flowTable(c.Context(), &in, cfg, m, out))
@@ -150,7 +154,7 @@ func (g *shared) flowTable(ctx context.Context, in *input, cfg meter.Config, m *
 	fmt.Fprintln(w, "source IP\tdestination IP\tsource port\tdestination port\tprotocol\tpacket-in count\tlifetime\tlabel")
 	for i := range rows {
 		f := &rows[i]
-		left := cfg.Flow.Lifetime - time.Duration(latest-f.Last)
+		left := min(cfg.Flow.Lifetime-time.Duration(latest-f.Last), cfg.Flow.Lifetime)
 		if left <= 0 {
 			continue // the next packet of any flow would have ended it
 		}
