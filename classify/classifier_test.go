@@ -218,3 +218,29 @@ func TestLaterFragmentsAreNotClassified(t *testing.T) {
 		t.Error("a packet whose opening is short for want of memory got its flow no label")
 	}
 }
+
+// Flows whose identifiers collide, which senders can bring about, are still two flows, and what is
+// kept of those that have ended is bounded.
+func TestFlowsWithOneIdentifier(t *testing.T) {
+	a := small()["text"]
+	a.Early = 2
+	c := New(randomModel(t, a))
+	all := make([]flow.Flow, maxFree+100)
+	for i := range all {
+		f := &all[i]
+		*f = flow.Flow{ID: 7, Label: flow.Label{Class: flow.NoClass}, Opening: &flow.Opening{Payloads: []flow.Payload{{Len: 9}}}}
+		c.Packet(&meter.Packet{Flow: f, Joined: true, Headers: &packet.Headers{}, Capture: &capture.Packet{}})
+	}
+	if len(c.tracks) != len(all) {
+		t.Errorf("%d flows are remembered, want %d", len(c.tracks), len(all))
+	}
+	for i := range all {
+		c.Ended(&all[i])
+		if got := all[i].Label; !got.Final || got.Packets != 1 {
+			t.Fatalf("flow %d has the label %+v, want one that rests on its own packet", i, got)
+		}
+	}
+	if len(c.tracks) != 0 || len(c.free) > maxFree {
+		t.Errorf("%d flows are remembered and %d tracks kept after all have ended, want 0 and at most %d", len(c.tracks), len(c.free), maxFree)
+	}
+}
