@@ -317,6 +317,7 @@ func TestMemoryOfOpenWindowsIsBounded(t *testing.T) {
 		binary.BigEndian.PutUint32(all[i].Data[14+12:], uint32(i)) // another source
 	}
 	all[100].Nanos = year2100
+	cfg.WindowMemory = 64 << 10
 	if _, c := meterAll(t, all, cfg, 1, 97); c.ClosedForMem != 0 || c.Window.Late != 0 {
 		t.Errorf("one large window: closed %d times for memory, %d packets late, want none", c.ClosedForMem, c.Window.Late)
 	}

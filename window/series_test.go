@@ -220,6 +220,49 @@ func TestAccumulatorSize(t *testing.T) {
 	}
 }
 
+func TestReliefSparesThePresent(t *testing.T) {
+	s, err := NewSeries(time.Second, 0, func(*Window) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(a *Accumulator, seconds ...int64) {
+		for _, second := range seconds {
+			a.Add(second*1e9, &packet.Headers{Version: 4})
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		open    []int64
+		limit   int
+		present int64
+		before  int64
+		needed  bool
+	}{
+		{"the older half", []int64{1, 2, 3, 4}, 1, 4, 3, true},
+		{"no more than what is older", []int64{3, 4, 90, 91, 92, 93}, 1, 4, 4, true},
+		{"one alone", []int64{4}, 1, 4, 0, false},
+		{"too much ahead", []int64{4, 90, 91, 92}, 1, 4, 91, true},
+	} {
+		a, b := s.NewAccumulator(), s.NewAccumulator()
+		add(a, tt.open...)
+		add(b, tt.open[0])
+		before, needed := Relief(tt.limit, tt.present, a, b)
+		if needed != tt.needed || needed && before != tt.before {
+			t.Errorf("%s: close below %d: %t, want below %d: %t", tt.name, before, needed, tt.before, tt.needed)
+		}
+	}
+	// The window at hand alone is what does not fit: nothing is gained by closing it.
+	a := s.NewAccumulator()
+	add(a, 90)
+	ahead := a.Size()
+	for i := range uint32(5000) {
+		a.Add(4e9, &packet.Headers{Version: 4, Src: addrOf(i)})
+	}
+	if _, needed := Relief(2*ahead, 4, a); needed {
+		t.Error("the window at hand closes for its size, beside one far ahead")
+	}
+}
+
 func TestNoAllocationPerPacket(t *testing.T) {
 	s, err := NewSeries(time.Second, 0, func(*Window) {})
 	if err != nil {
