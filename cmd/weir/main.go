@@ -60,7 +60,7 @@ func status(err error) int {
 		return exitPartly
 	case errors.As(err, &usage):
 		tellError(err)
-		slog.Error("Try 'weir --help'.")
+		slog.Info("Try 'weir --help'.")
 		return exitUsage
 	}
 	tellError(err)
