@@ -38,8 +38,9 @@ type AppsOptions struct {
 	// are set on validation samples and these together.
 	Known []*classify.Sample `json:"-"`
 
-	// Refit trains a second time, on training and validation data together, for as many epochs as
-	// were best; temperatures and thresholds stay those of the first time.
+	// Refit trains a second time, on training and validation data together and to the end of the
+	// schedule, where the learning rate has died away; temperatures and thresholds stay those of
+	// the first time.
 	Refit bool
 
 	// Checkpoint is the file of the state after each epoch; empty: none. It stays until the caller, who
@@ -137,7 +138,7 @@ func Apps(ctx context.Context, training, validation []*classify.Sample, o AppsOp
 	if r.state.Stage == refitting {
 		all := append(append([]*classify.Sample(nil), training...), validation...)
 		weigh(all, o.Arch.Classes, o.Balance)
-		if err := r.fit(ctx, all, nil, r.state.Best); err != nil {
+		if err := r.fit(ctx, all, nil, o.Epochs); err != nil {
 			return nil, err
 		}
 		if err := r.refitNovelty(all); err != nil {
