@@ -84,7 +84,7 @@ const lateness = time.Second
 
 // maxSilence is how many empty windows in a row are scored before a silence is skipped and told:
 // after so many, more say nothing new, and a wrong clock in a capture must not cost hours.
-const maxSilence = 20_000
+const maxSilence = 3600
 
 // loadAnomaly loads a detector and checks that this program can run it.
 func (g *shared) loadAnomaly(name string) (*anomaly.Model, *model.Package, error) {
