@@ -92,11 +92,11 @@ func newRoot() *cobra.Command {
 		Short:         "Watch network traffic, name its applications, find what is not normal",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(c *cobra.Command, args []string) error {
 			if g.workers < 1 {
 				return errors.Join(g.setLogger(), usageError{fmt.Errorf("--workers %d: at least one is needed", g.workers)})
 			}
-			return g.setLogger()
+			return errors.Join(g.setLogger(), keepInputs(c, args))
 		},
 	}
 	flags := root.PersistentFlags()
