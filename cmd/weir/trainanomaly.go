@@ -78,8 +78,29 @@ the same command goes on where it stopped.`,
 	return c
 }
 
+// check refuses numbers that cannot be meant: 0 is the default, what is below it is nothing.
+func (f *anomalyFlags) check() error {
+	o := &f.options
+	if o.Epochs < 0 {
+		return fmt.Errorf("--epochs %d: must not be negative", o.Epochs)
+	}
+	if !(o.FalseAlarms >= 0 && o.FalseAlarms < 1) {
+		return fmt.Errorf("--false-alarms %g: is a share, 0 (the default) or more and less than 1", o.FalseAlarms)
+	}
+	if !(o.PerDay >= 0) || math.IsInf(o.PerDay, 1) {
+		return fmt.Errorf("--per-day %g: must be a number and not negative", o.PerDay)
+	}
+	if !(o.Threshold >= 0) || math.IsInf(o.Threshold, 1) {
+		return fmt.Errorf("--threshold %g: must be a number and not negative", o.Threshold)
+	}
+	return nil
+}
+
 func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 	if err := model.CheckName(f.model); err != nil {
+		return usageError{err}
+	}
+	if err := f.check(); err != nil {
 		return usageError{err}
 	}
 	cfg, err := f.win.config()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,12 +69,34 @@ label validate. Interrupted with Ctrl-C, the same command goes on where it stopp
 	return c
 }
 
+// check refuses numbers that cannot be meant: 0 is the default, what is below it trains nothing.
+func (f *appsFlags) check() error {
+	for _, n := range []struct {
+		flag  string
+		value int
+	}{{"packets", f.packets}, {"epochs", f.options.Epochs}, {"batch", f.options.Batch}, {"patience", f.options.Patience}} {
+		if n.value < 0 {
+			return fmt.Errorf("--%s %d: must not be negative", n.flag, n.value)
+		}
+	}
+	if !(f.options.Rate >= 0) || math.IsInf(f.options.Rate, 1) {
+		return fmt.Errorf("--rate %g: must be a number and not negative", f.options.Rate)
+	}
+	if !(f.validation > 0 && f.validation < 1) {
+		return fmt.Errorf("--validation %g: must be more than 0 and less than 1", f.validation)
+	}
+	return nil
+}
+
 func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
 	if err := model.CheckName(f.model); err != nil {
 		return usageError{err}
 	}
 	arch, err := classify.NewArchitecture(f.profile, 2)
 	if err != nil {
+		return usageError{err}
+	}
+	if err := f.check(); err != nil {
 		return usageError{err}
 	}
 	if f.packets > 0 {
