@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"math"
 	"slices"
@@ -103,6 +104,9 @@ func (g *shared) evalAnomaly(c *cobra.Command, in *input, labelFile string, writ
 		}
 		slices.SortFunc(w.Attacks, func(a, b evaluate.AttackPackets) int { return cmp.Compare(a.Attack, b.Attack) })
 		windows = append(windows, w)
+	}
+	if !slices.ContainsFunc(windows, func(w evaluate.WindowResult) bool { return len(w.Attacks) > 0 }) {
+		slog.Warn(fmt.Sprintf("%s: no attack in the windows that count: only false alarms can be measured; are the labels, their clock and --label-zone of this capture?", labelFile))
 	}
 	var baseline *evaluate.ZScore
 	if p.Baseline != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -109,6 +110,9 @@ func (g *shared) evalApps(c *cobra.Command, data *dataFlags, name string, out *r
 	})
 	if err != nil {
 		return err
+	}
+	if result.Flow.Items == 0 && result.Packet.Items == 0 {
+		slog.Warn(fmt.Sprintf("%s: nothing bears a label of %s: neither accuracy nor calibration can be measured", data.dir, p.Ref()))
 	}
 	if err := g.publish(c, out, result, func() error { return writePage(out.report, evaluate.AppsReport(result)) }); err != nil {
 		return err
