@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/weirnet/weir/event"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
+	"github.com/weirnet/weir/sensor"
 	"github.com/weirnet/weir/train"
 )
 
@@ -105,6 +107,10 @@ func (g *shared) meterFlows(ctx context.Context, in *input, cfg meter.Config, mo
 	})
 	m.Close()
 	drain(true)
+	c := m.Counters()
+	for name, n := range sensor.Drops(&c) {
+		slog.Warn(fmt.Sprintf("dropped: %s %d (docs/formats.md)", name, n))
+	}
 	_, latest = m.Span()
 	return latest, errors.Join(failed, err)
 }

@@ -97,8 +97,8 @@ func (f *anomalyFlags) check() error {
 }
 
 func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
-	if err := model.CheckName(f.model); err != nil {
-		return usageError{err}
+	if err := g.checkModelName(f.model, model.Anomaly); err != nil {
+		return err
 	}
 	if err := f.check(); err != nil {
 		return usageError{err}

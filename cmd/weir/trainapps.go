@@ -89,8 +89,8 @@ func (f *appsFlags) check() error {
 }
 
 func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
-	if err := model.CheckName(f.model); err != nil {
-		return usageError{err}
+	if err := g.checkModelName(f.model, model.Apps); err != nil {
+		return err
 	}
 	arch, err := classify.NewArchitecture(f.profile, 2)
 	if err != nil {
@@ -210,6 +210,18 @@ func honesty(refit bool) []string {
 		notes = append(notes, "the evaluation is of the network before it was trained again on all captures; the weights that are stored have seen the validation captures and are not evaluated")
 	}
 	return notes
+}
+
+// checkModelName refuses names that are not plain, and the name of a model of another kind: its live
+// version would stop working where it is used.
+func (g *shared) checkModelName(name string, kind model.Kind) error {
+	if err := model.CheckName(name); err != nil {
+		return usageError{err}
+	}
+	if p, err := g.registry().Load(name); err == nil && p.Kind != kind {
+		return usageError{fmt.Errorf("%s is a model for %q: choose another name for one for %q", p.Ref(), p.Kind, kind)}
+	}
+	return nil
 }
 
 // keep saves a package, promotes it if asked to, and says what to do next.
