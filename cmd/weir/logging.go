@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/dataset"
+	"github.com/weirnet/weir/internal/kernel"
 )
 
 // printable replaces what would move a terminal's cursor, hide text or turn it around by '?'. File
@@ -67,6 +68,9 @@ func (g *shared) setLogger() error {
 		handler = slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})
 	}
 	slog.SetDefault(slog.New(handler))
+	if err := kernel.Err(); err != nil {
+		slog.Warn(fmt.Sprintf("%v; %s is in use", err, kernel.Name()))
+	}
 	return nil
 }
 
