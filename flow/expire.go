@@ -66,12 +66,19 @@ func (t *Table) Sweep(now int64) {
 
 // Flush ends all flows for the reason given, in order of their first packets. Closed flows end as
 // such, for the reason EndOfFlow.
-func (t *Table) Flush(reason EndReason) {
+func (t *Table) Flush(reason EndReason) { t.FlushBefore(reason, math.MaxUint64) }
+
+// FlushBefore is Flush for the flows whose first packet has a lower ordinal than before.
+func (t *Table) FlushBefore(reason EndReason, before uint64) {
 	for i := range t.queues {
 		for _, e := range t.queues[i] {
-			t.ending = append(t.ending, t.at(e.slot))
+			if f := t.at(e.slot); f.FirstPacket < before || before == math.MaxUint64 {
+				t.ending = append(t.ending, f)
+			}
 		}
-		t.queues[i] = nil
+	}
+	for _, f := range t.ending {
+		t.leave(f)
 	}
 	t.endAll(func(*Flow) EndReason { return reason })
 }

@@ -64,6 +64,10 @@ type Config struct {
 	// with its time, when the Handlers have seen all packets before it; 0: never.
 	Every  time.Duration
 	OnTick func(nanos int64)
+
+	// OnRest is called now and then while Close ends the open flows, when no worker runs: for
+	// Drain, so that a million flows are not held at once. It may be nil.
+	OnRest func()
 }
 
 // Counters are what a Meter has counted since it was made.
@@ -202,8 +206,19 @@ func (m *Meter) Lose(packets uint64) {
 // Close ends the stream: the open flows end, then the open windows close.
 func (m *Meter) Close() {
 	m.time.close()
-	for _, w := range m.workers {
-		w.flush(m.counters.Packets)
+	// The flows end in parts, so that what the Handlers find of them is never held all at once.
+	const parts = 16
+	for part := uint64(1); part <= parts; part++ {
+		before := m.counters.Packets / parts * part
+		if part == parts {
+			before = math.MaxUint64
+		}
+		for _, w := range m.workers {
+			w.flush(m.counters.Packets, before)
+		}
+		if m.cfg.OnRest != nil {
+			m.cfg.OnRest()
+		}
 	}
 	if m.series == nil {
 		return

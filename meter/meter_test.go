@@ -7,6 +7,7 @@ import (
 	"net"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -382,4 +383,48 @@ func BenchmarkMeter(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(all)), "ns/packet")
 		})
 	}
+}
+
+func TestCloseEndsFlowsInPartsAndInOrder(t *testing.T) {
+	all := traffic(t, 4000)
+	cfg := Config{Flow: flow.Config{Lifetime: 1000 * time.Hour}} // all flows end with the stream
+	want, counters := meterAll(t, all, cfg, 1, 97)
+	for _, workers := range []int{1, 3} {
+		var queues []*Queue[string]
+		var got []string
+		most := 0 // findings held at once while Close ends the flows
+		cfg := cfg
+		cfg.OnRest = func() {
+			held := len(got)
+			Drain(queues, func(s string) { got = append(got, s) })
+			most = max(most, len(got)-held)
+		}
+		m, err := New(cfg, workers, func(int) Handler {
+			r := new(recorder)
+			queues = append(queues, &r.queue)
+			return r
+		})
+		must(t, err)
+		m.Add(all)
+		Drain(queues, func(s string) { got = append(got, s) })
+		m.Close()
+		if i := firstDifference(got, want); i >= 0 {
+			t.Errorf("%d workers: line %d differs from that of a Close without OnRest", workers, i)
+		}
+		if most == 0 || uint64(most) > counters.Flow.Flows/2 {
+			t.Errorf("%d workers: up to %d findings were held at once, of %d flows", workers, most, counters.Flow.Flows)
+		}
+	}
+}
+
+// firstDifference returns the index of the first line that differs, -1 for none; ticks are not
+// compared.
+func firstDifference(got, want []string) int {
+	want = slices.DeleteFunc(slices.Clone(want), func(s string) bool { return strings.HasPrefix(s, "tick") })
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			return i
+		}
+	}
+	return -1
 }

@@ -77,10 +77,10 @@ func (w *worker) take(items []item) {
 	}
 }
 
-func (w *worker) flush(at uint64) {
+func (w *worker) flush(at, before uint64) {
 	w.at = at
 	if w.table != nil {
-		w.table.Flush(flow.ForcedEnd)
+		w.table.FlushBefore(flow.ForcedEnd, before)
 	}
 }
 

@@ -63,6 +63,7 @@ func New(cfg Config, workers int) (*Sensor, error) {
 		s.drain()
 		s.stats(nanos)
 	}
+	m.OnRest = s.drain
 	if cfg.Anomaly != nil {
 		s.detector = cfg.Anomaly.NewDetector()
 		m.Window, m.Home = cfg.Anomaly.Length, cfg.Anomaly.Home

@@ -81,6 +81,15 @@ both directions, that follow each other within the lifetime.`,
 // the end of the input; with a model it has its label. It returns the time of the newest packet.
 func (g *shared) meterFlows(ctx context.Context, in *input, cfg meter.Config, model *classify.Model, emit func(f *flow.Flow, last bool) error) (latest int64, err error) {
 	var queues []*meter.Queue[flow.Flow]
+	var failed error
+	drain := func(last bool) {
+		meter.Drain(queues, func(f flow.Flow) {
+			if failed == nil {
+				failed = emit(&f, last)
+			}
+		})
+	}
+	cfg.OnRest = func() { drain(true) }
 	m, err := meter.New(cfg, g.workers, func(int) meter.Handler {
 		e := new(endedFlows)
 		if model != nil {
@@ -92,21 +101,12 @@ func (g *shared) meterFlows(ctx context.Context, in *input, cfg meter.Config, mo
 	if err != nil {
 		return 0, usageError{err}
 	}
-	var failed error
-	drain := func(last bool) {
-		meter.Drain(queues, func(f flow.Flow) {
-			if failed == nil {
-				failed = emit(&f, last)
-			}
-		})
-	}
 	err = in.read(ctx, func(_ *capture.Reader, batch []capture.Packet) error {
 		m.Add(batch)
 		drain(false)
 		return failed
 	})
 	m.Close()
-	drain(true)
 	c := m.Counters()
 	for name, n := range sensor.Drops(&c) {
 		slog.Warn(fmt.Sprintf("dropped: %s %d (docs/formats.md)", name, n))
