@@ -35,8 +35,8 @@ import (
 type Reader struct {
 	inputs []input // what is still to be read is inputs[next:], in order
 	next   int
-	cur    *file // the open file, nil between two files
-	buf    []byte
+	cur    *file  // the open file, nil between two files
+	buf    []byte // for the window of the open file, unless it is mapped
 	last   string // path of the file that the last batch came from
 	faults []Fault
 }
@@ -55,7 +55,7 @@ func Open(paths []string) (*Reader, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("capture: no file given")
 	}
-	r := &Reader{buf: make([]byte, windowSize)}
+	r := new(Reader)
 	for i, path := range paths {
 		if path == "-" {
 			for _, before := range paths[:i] {
@@ -93,8 +93,8 @@ func (r *Reader) Faults() []Fault { return r.faults }
 // only as many as can be had without waiting for more of a pipe. At the end it returns 0 and
 // io.EOF, which is its only error; damage in a file is found in Faults.
 //
-// The packets' Data and Comment lie in the reader's own buffer and are valid until the next
-// call of Read or Close.
+// The packets' Data and Comment lie in the reader's own buffer or in the file itself, mapped into
+// memory. They are valid until the next call of Read or Close, and nobody may write to them.
 func (r *Reader) Read(batch []Packet) (int, error) {
 	if len(batch) == 0 {
 		return 0, nil
@@ -104,7 +104,7 @@ func (r *Reader) Read(batch []Packet) (int, error) {
 			if r.next == len(r.inputs) {
 				return 0, io.EOF
 			}
-			r.cur = r.inputs[r.next].take(r.buf)
+			r.cur = r.inputs[r.next].take(&r.buf)
 			r.next++
 		}
 		n, end := r.cur.read(batch)

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -153,7 +152,7 @@ func pcapOf(seconds ...uint32) []byte {
 }
 
 // write puts a file into dir and returns its path.
-func write(t *testing.T, dir, name string, data []byte) string {
+func write(t testing.TB, dir, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -270,39 +269,6 @@ func TestOpenDirectory(t *testing.T) {
 	}
 	if len(faults) != 1 || !strings.HasSuffix(faults[0], "text.pcap: offset 0: neither pcap nor pcapng: starts with 66 69 6c 65") {
 		t.Errorf("got faults %q, want one about text.pcap", faults)
-	}
-}
-
-func TestOpenPipes(t *testing.T) {
-	dir := t.TempDir()
-	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- os.WriteFile(fifo, pcapOf(5, 25), 0o600) }()
-
-	in, out, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out.Write(pcapOf(10, 11))
-	out.Close()
-	stdin := os.Stdin
-	os.Stdin = in
-	defer func() { os.Stdin = stdin; in.Close() }()
-
-	r, err := Open([]string{"-", write(t, dir, "file", pcapOf(7)), fifo})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	packets, faults := drain(t, r, 64)
-	if want := []int{5, 25, 7, 10, 11}; !slices.Equal(times(packets), want) || faults != nil {
-		t.Errorf("got times %v, faults %v; want %v and no fault", times(packets), faults, want)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }
 
