@@ -39,7 +39,7 @@ type mapping struct {
 
 const (
 	// mappingStep keeps what was touched in the second-level cache until it is decoded.
-	mappingStep = 64 << 10
+	mappingStep = 256 << 10
 	// mappingKept bounds the resident memory: pages further behind the bytes in use are given back.
 	mappingKept = 16 << 20
 	// leaseCheck is how often the lease is looked at when nothing is read for a while. The kernel
