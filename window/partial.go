@@ -1,6 +1,7 @@
 package window
 
 import (
+	"encoding/binary"
 	"math/big"
 	"math/bits"
 	"unsafe"
@@ -40,7 +41,15 @@ type Partial struct {
 
 	srcAddrs, dstAddrs addrTally
 	srcPorts, dstPorts portTally
+
+	// The IPv4 addresses of the last packets, which are not in srcAddrs and dstAddrs yet: a batch of
+	// them costs less.
+	srcs, dsts [batchLen]uint32
+	batch      int
 }
+
+// batchLen is how many addresses wait for memory together.
+const batchLen = 64
 
 // Add counts one packet. Whether the packet counts at all is for Filter to say.
 func (p *Partial) Add(h *packet.Headers) {
@@ -55,8 +64,17 @@ func (p *Partial) Add(h *packet.Headers) {
 	p.ttl += ttl
 	p.ttlSq += ttl * ttl
 
-	p.srcAddrs.add(addrKeyOf(&h.Src, h.Version), 1)
-	p.dstAddrs.add(addrKeyOf(&h.Dst, h.Version), 1)
+	if h.Version == 4 {
+		if p.batch == batchLen {
+			p.flush()
+		}
+		p.srcs[p.batch] = binary.BigEndian.Uint32(h.Src[:])
+		p.dsts[p.batch] = binary.BigEndian.Uint32(h.Dst[:])
+		p.batch++
+	} else {
+		p.srcAddrs.addSix(binary.BigEndian.Uint64(h.Src[:8]), binary.BigEndian.Uint64(h.Src[8:]), 1)
+		p.dstAddrs.addSix(binary.BigEndian.Uint64(h.Dst[:8]), binary.BigEndian.Uint64(h.Dst[8:]), 1)
+	}
 
 	switch h.Proto {
 	case protoTCP:
@@ -73,13 +91,22 @@ func (p *Partial) Add(h *packet.Headers) {
 		return // SCTP has ports too, but the features are about those of TCP and UDP
 	}
 	if h.Has&packet.HasPorts != 0 {
-		p.srcPorts.add(h.SrcPort, 1)
-		p.dstPorts.add(h.DstPort, 1)
+		p.srcPorts.add(h.SrcPort)
+		p.dstPorts.add(h.DstPort)
 	}
+}
+
+// flush puts the addresses of the last packets where they belong.
+func (p *Partial) flush() {
+	p.srcAddrs.addAll(p.srcs[:p.batch])
+	p.dstAddrs.addAll(p.dsts[:p.batch])
+	p.batch = 0
 }
 
 // Merge adds the packets of q to p and leaves q as it was.
 func (p *Partial) Merge(q *Partial) {
+	p.flush()
+	q.flush()
 	p.Late += q.Late
 	p.Lost += q.Lost
 	p.packets += q.packets
@@ -107,6 +134,7 @@ func (p *Partial) Packets() uint64 { return p.packets }
 // Vector returns the features.
 func (p *Partial) Vector() Vector {
 	var v Vector
+	p.flush()
 	if p.packets == 0 {
 		return v
 	}
