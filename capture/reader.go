@@ -38,6 +38,7 @@ type Reader struct {
 	cur    *file  // the open file, nil between two files
 	buf    []byte // for the window of the open file, unless it is mapped
 	last   string // path of the file that the last batch came from
+	waits  bool   // the next Read may wait for a pipe
 	faults []Fault
 }
 
@@ -86,6 +87,10 @@ func (r *Reader) Files() []string {
 // File returns the path of the file that the last batch came from. A batch never spans two files.
 func (r *Reader) File() string { return r.last }
 
+// Waits reports whether the next Read may have to wait until more comes through a pipe: what was read
+// so far is all that there is.
+func (r *Reader) Waits() bool { return r.waits }
+
 // Faults returns what could not be read so far: all of it once Read has returned io.EOF.
 func (r *Reader) Faults() []Fault { return r.faults }
 
@@ -109,7 +114,7 @@ func (r *Reader) Read(batch []Packet) (int, error) {
 		}
 		n, end := r.cur.read(batch)
 		if n > 0 {
-			r.last = r.cur.path
+			r.last, r.waits = r.cur.path, r.inputs[r.next-1].pipe && n < len(batch)
 			return n, nil
 		}
 		r.leave(end)

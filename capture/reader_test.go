@@ -227,6 +227,9 @@ func TestBatchesDoNotSpanFiles(t *testing.T) {
 			break
 		}
 		batches = append(batches, fmt.Sprintf("%s%d", filepath.Base(r.File()), n))
+		if r.Waits() {
+			t.Error("a file makes Read wait")
+		}
 	}
 	if want := []string{"a2", "a1", "b1", "c2"}; !slices.Equal(batches, want) {
 		t.Errorf("got batches %v, want %v", batches, want)
@@ -289,8 +292,11 @@ func TestReadDoesNotWait(t *testing.T) {
 	}
 	defer r.Close()
 	batch := make([]Packet, 8)
-	if n, err := r.Read(batch); n != 2 || err != nil {
-		t.Fatalf("Read = %d, %v with two and a half packets in the pipe; want 2, nil", n, err)
+	if n, err := r.Read(batch[:1]); n != 1 || err != nil || r.Waits() {
+		t.Fatalf("Read of one = %d, %v, waits %t with two and a half packets in the pipe; want 1, nil, false", n, err, r.Waits())
+	}
+	if n, err := r.Read(batch); n != 1 || err != nil || !r.Waits() {
+		t.Fatalf("Read = %d, %v, waits %t with one and a half packets in the pipe; want 1, nil, true", n, err, r.Waits())
 	}
 	out.Write(data[len(data)-1:])
 	if n, err := r.Read(batch); n != 1 || err != nil {

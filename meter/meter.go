@@ -11,6 +11,7 @@ package meter
 import (
 	"math"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/weirnet/weir/capture"
@@ -20,13 +21,19 @@ import (
 )
 
 // Handler sees what happens to the flows of one worker, in stream order. It is called by one
-// goroutine at a time; what it is given is valid until it returns.
+// goroutine at a time; what it is given is valid until it returns. A Handler that wants to see
+// packets too is a PacketHandler.
 type Handler interface {
-	// Packet is called for every packet that belongs to a flow, after the flow was updated.
-	Packet(p *Packet)
 	// Ended is called when a flow ends; at is the ordinal of the packet that showed it, or of
 	// the packet to come when it was time that did.
 	Ended(f *flow.Flow, at uint64)
+}
+
+// PacketHandler is a Handler that sees packets.
+type PacketHandler interface {
+	Handler
+	// Packet is called for every packet that belongs to a flow, after the flow was updated.
+	Packet(p *Packet)
 }
 
 // Packet is a decoded packet with its flow.
@@ -60,14 +67,13 @@ type Config struct {
 	// stream from 0, its time, its headers, and whether it counts in the window of its time.
 	OnPacket func(ordinal uint64, nanos int64, h *packet.Headers, counted bool)
 
-	// OnTick is called before the first packet past each multiple of Every since the Unix epoch,
-	// with its time, when the Handlers have seen all packets before it; 0: never.
+	// OnTick is called before the first packet past each multiple of Every since the Unix epoch, with
+	// that packet's time; Counters then returns the counts at that place. 0: never.
 	Every  time.Duration
 	OnTick func(nanos int64)
 
-	// OnRest is called now and then while Close ends the open flows, when no worker runs: for
-	// Drain, so that a million flows are not held at once. It may be nil.
-	OnRest func()
+	// Found brings what the Handlers find into the order of the stream: a *Findings, or nil.
+	Found findings
 }
 
 // Counters are what a Meter has counted since it was made.
@@ -89,42 +95,50 @@ type Counters struct {
 // results depend neither on how the stream is cut into batches nor on the number of workers. The
 // caps alone are the exception: tables share flow.Config's limits, and workers' parts of a window
 // fill WindowMemory sooner than the whole would, so what goes at a cap depends on the number of
-// workers. Methods are called by one goroutine.
+// workers.
+//
+// One worker works in Add. Several have a goroutine each, and work while Add decodes what comes next.
+// The functions of Config are called in the order of the stream by the goroutine that calls the
+// Meter: OnPacket in Add, the others when all workers have come to their place, which with several
+// of them may be in a later call; see Wait. Methods are called by one goroutine.
 type Meter struct {
-	cfg      Config
-	filter   *window.Filter
-	clock    *window.Clock
-	series   *window.Series
-	workers  []*worker
-	items    []item
-	counters Counters
+	cfg     Config
+	filter  *window.Filter
+	clock   *window.Clock
+	series  *window.Series
+	workers []*worker
+	data    bool // workers look at the packets' bytes
+
+	counters Counters // of what was decoded
 	time     streamTime
 	open     int64 // windows that begin before this time have closed
 
 	sweepFrom, sweepTo int64 // the second of the last sweep
 	nextTick           int64
-	accumulators       []*window.Accumulator // of the workers
-	taken              [][]window.Part
-}
 
-// item is a packet on its way to its worker.
-type item struct {
-	headers packet.Headers
-	packet  *capture.Packet
-	ordinal uint64
-	worker  int
-	counts  bool // in windows
-	counted bool // in the window of its time, which is still open
-	sweep   bool // flows whose time is over at the packet's end before it
+	now    *stretch   // being filled
+	flight []*stretch // with the workers, oldest first
+	free   []*stretch // to be filled again
+	bounds uint64     // marks of kind bound that were told
+	sizes  [boundLag]int
+	told   *Counters // at the place of the tick that is being told
+	parts  [][]window.Part
+	wg     sync.WaitGroup
 }
 
 // New returns a Meter with the given number of workers, at least one. handler is called once
-// per worker; it may be nil with NoFlows.
+// per worker; it may be nil with NoFlows. Close must be called in the end.
 func New(cfg Config, workers int, handler func(worker int) Handler) (*Meter, error) {
 	if cfg.WindowMemory == 0 {
 		cfg.WindowMemory = window.DefaultMemory
 	}
+	if cfg.Found == nil {
+		cfg.Found = NewFindings(func(struct{}) {})
+	}
 	m := &Meter{cfg: cfg, open: math.MinInt64, nextTick: math.MinInt64}
+	if cfg.Every <= 0 {
+		m.nextTick = math.MaxInt64
+	}
 	if cfg.Window != 0 {
 		var err error
 		if m.filter, err = window.NewFilter(cfg.Home); err != nil {
@@ -135,71 +149,143 @@ func New(cfg Config, workers int, handler func(worker int) Handler) (*Meter, err
 		}
 		m.clock = window.NewClock(cfg.Window, cfg.Lateness)
 	}
-	workers = max(workers, 1)
-	for i := range workers {
-		w := newWorker(cfg, i, workers, m.series, handler)
+	for i := range max(workers, 1) {
+		w := newWorker(&m.cfg, i, max(workers, 1), m.series, handler)
 		m.workers = append(m.workers, w)
-		m.accumulators = append(m.accumulators, w.windows)
+		m.data = !cfg.NoFlows && (cfg.Flow.OpeningPackets >= 0 || w.packets != nil)
 	}
-	m.taken = make([][]window.Part, len(m.workers))
+	m.now = newStretch(len(m.workers))
+	if len(m.workers) > 1 {
+		for _, w := range m.workers {
+			m.wg.Go(w.run)
+		}
+	}
 	return m, nil
 }
 
-// Add meters a batch. When it returns, nothing of the batch is held any more, and the Handlers
-// have seen all of it.
+// Add meters a batch. When it returns, nothing of the batch is held any more.
 func (m *Meter) Add(batch []capture.Packet) {
-	if cap(m.items) < len(batch) {
-		m.items = make([]item, len(batch))
-	}
-	m.items = m.items[:len(batch)]
-	from := 0
 	for i := range batch {
-		it, nanos := &m.items[i], batch[i].Nanos
-		reason := m.decode(it, &batch[i])
-		believed := m.time.observe(nanos)
-		over := it.counts && believed && m.clock.Observe(nanos)
-		bound := m.series != nil && it.ordinal%boundEvery == 0
-		tick := m.cfg.Every > 0 && believed && nanos >= m.nextTick
-		if over || bound || tick {
-			m.run(m.items[from:i])
-			from = i
-			if over {
-				m.closeWindows(m.clock.Due())
-			}
-			if bound {
-				m.boundWindows()
-			}
-			if tick {
-				m.tick(nanos)
-			}
+		if m.now.full() {
+			m.pass()
 		}
-		m.counters.Packets++
-		m.counters.Bytes += uint64(batch[i].WireLen)
-		m.counters.Decoded[reason]++
-		it.counted = it.counts && nanos >= m.open
-		if it.sweep = believed && (nanos < m.sweepFrom || nanos >= m.sweepTo); it.sweep {
-			second := window.Index(nanos, time.Second)
-			m.sweepFrom, m.sweepTo = window.Start(second, time.Second), window.Start(second+1, time.Second)
-		}
-		if m.cfg.OnPacket != nil {
-			m.cfg.OnPacket(it.ordinal, nanos, &it.headers, it.counted)
-		}
+		m.decode(&batch[i])
 	}
-	m.run(m.items[from:])
+	if len(m.workers) == 1 {
+		m.Wait()
+	}
 }
 
-// tick calls OnTick, but for the first packet, at a time that the stream has come to.
+// decode appends a packet to the stretch at hand, after what has to be done before it.
+func (m *Meter) decode(p *capture.Packet) {
+	ordinal, nanos := m.counters.Packets, p.Nanos
+	if ordinal%boundEvery == 0 && m.series != nil {
+		m.boundWindows()
+	}
+	s := m.now
+	s.items = s.items[:s.at+1] // there is room: see Add
+	it := &s.items[s.at]
+	var reason packet.Reason
+	if m.cfg.Tunnels {
+		reason = it.headers.DecodeInner(p.Link, p.Data, p.WireLen)
+	} else {
+		reason = it.headers.Decode(p.Link, p.Data, p.WireLen)
+	}
+	if len(m.workers) == 1 {
+		it.packet = p
+	} else {
+		s.copy(it, p, int(flow.ShardHash(&it.headers)%uint64(len(m.workers))), m.data)
+	}
+	counts := m.series != nil && it.headers.Version != 0 && m.filter.Counts(&it.headers)
+	if m.time.observe(nanos) {
+		if counts && m.clock.Observe(nanos) {
+			m.closeWindows(m.clock.Due())
+		}
+		if nanos >= m.nextTick {
+			m.tick(nanos)
+		}
+		if nanos < m.sweepFrom || nanos >= m.sweepTo {
+			m.sweep(nanos)
+		}
+	}
+	it.counts, it.counted = counts, counts && nanos >= m.open
+	s.at++
+	m.counters.Packets++
+	m.counters.Bytes += uint64(p.WireLen)
+	m.counters.Decoded[reason]++
+	if m.cfg.OnPacket != nil {
+		m.cfg.OnPacket(ordinal, nanos, &it.headers, it.counted)
+	}
+}
+
+// closeWindows has the windows of a lower index than before closed.
+func (m *Meter) closeWindows(before int64) {
+	m.open = max(m.open, window.Start(before, m.cfg.Window))
+	m.now.mark(closing).value = before
+}
+
+// tick has OnTick called, but for the first packet, at a time that the stream has come to.
 func (m *Meter) tick(nanos int64) {
 	if m.nextTick != math.MinInt64 {
-		m.cfg.OnTick(nanos)
+		mark := m.now.mark(ticking)
+		mark.value, mark.counters = nanos, m.counters
+		mark.counters.TimeOutliers = m.time.outliers
 	}
 	m.nextTick = window.Start(window.Index(nanos, m.cfg.Every)+1, m.cfg.Every)
+}
+
+// sweep has the flows ended whose time is over, once in a second of the packets' time.
+func (m *Meter) sweep(nanos int64) {
+	second := window.Index(nanos, time.Second)
+	m.sweepFrom, m.sweepTo = window.Start(second, time.Second), window.Start(second+1, time.Second)
+	if !m.cfg.NoFlows {
+		m.now.mark(sweeping).value = nanos
+	}
 }
 
 // Lose counts packets that the capture dropped since the last batch.
 func (m *Meter) Lose(packets uint64) {
 	if _, now := m.Span(); m.series != nil && packets > 0 && now != math.MinInt64 {
-		m.workers[0].windows.Lose(now, packets)
+		mark := m.now.mark(losing)
+		mark.value, mark.lost = now, packets
+	}
+}
+
+// Bounds on the memory of open windows are looked at every so many packets, and what is done about them
+// rests on what was found so many looks ago, so that the workers need not stand still for it. In
+// between come no more than some ten megabytes.
+const (
+	boundEvery = 4096
+	boundLag   = 2
+)
+
+// boundWindows closes the older half of the open windows when they held too much memory.
+func (m *Meter) boundWindows() {
+	if look := m.counters.Packets / boundEvery; look >= boundLag {
+		for m.bounds <= look-boundLag {
+			m.tellOldest()
+		}
+		if m.sizes[look%boundLag] > m.cfg.WindowMemory {
+			m.relieve()
+		}
+	}
+	m.now.mark(bounding)
+}
+
+// relieve closes the older half of the open windows if there are several.
+func (m *Meter) relieve() {
+	m.Wait()
+	present := int64(math.MaxInt64)
+	if m.time.known {
+		present = window.Index(m.time.now, m.cfg.Window)
+	}
+	var accumulators []*window.Accumulator
+	for _, w := range m.workers {
+		accumulators = append(accumulators, w.windows)
+	}
+	if before, needed := window.Relief(m.cfg.WindowMemory, present, accumulators...); needed {
+		m.counters.ClosedForMem++
+		m.closeWindows(before)
 	}
 }
 
@@ -208,39 +294,50 @@ func (m *Meter) Close() {
 	m.time.close()
 	// The flows end in parts, so that what the Handlers find of them is never held all at once.
 	const parts = 16
-	for part := uint64(1); part <= parts; part++ {
+	for part := uint64(1); part <= parts && !m.cfg.NoFlows; part++ {
 		before := m.counters.Packets / parts * part
 		if part == parts {
 			before = math.MaxUint64
 		}
+		m.now.mark(flushing).before = before
+		m.Wait()
+	}
+	if m.series != nil {
+		if m.time.known && m.cfg.Lateness >= 0 {
+			// What is still ahead are packets that nothing agreed with: no silence lies before them.
+			m.closeWindows(window.Index(m.time.now, m.cfg.Window) + 1)
+			m.Wait()
+			m.series.SkipGaps()
+		}
+		m.closeWindows(math.MaxInt64)
+	}
+	m.Wait()
+	if len(m.workers) > 1 {
 		for _, w := range m.workers {
-			w.flush(m.counters.Packets, before)
+			close(w.in)
 		}
-		if m.cfg.OnRest != nil {
-			m.cfg.OnRest()
-		}
+		m.wg.Wait()
 	}
-	if m.series == nil {
-		return
-	}
-	if m.time.known && m.cfg.Lateness >= 0 {
-		// What is still ahead are packets that nothing agreed with: no silence lies before them.
-		m.closeWindows(window.Index(m.time.now, m.cfg.Window) + 1)
-		m.series.SkipGaps()
-	}
-	m.closeWindows(math.MaxInt64)
 }
 
 // Span returns the oldest and newest packet time of the stream that is to be believed, see
 // Counters.TimeOutliers; newest is math.MinInt64 before the first packet.
 func (m *Meter) Span() (oldest, newest int64) { return m.time.span() }
 
-// Counters returns the counts so far.
+// Counters returns the counts so far: in OnTick those of its place in the stream, elsewhere all. It
+// must not be called in OnWindow, nor by what Found tells.
 func (m *Meter) Counters() Counters {
+	if m.told != nil {
+		return *m.told
+	}
+	m.Wait()
 	c := m.counters
 	c.TimeOutliers = m.time.outliers
 	for _, w := range m.workers {
-		w.count(&c.Flow)
+		if w.table != nil {
+			s := w.table.Stats()
+			addStats(&c.Flow, &s)
+		}
 	}
 	if m.series != nil {
 		c.Window = m.series.Stats()
@@ -248,42 +345,19 @@ func (m *Meter) Counters() Counters {
 	return c
 }
 
-// decode fills an item from a packet and returns why it is not whole.
-func (m *Meter) decode(it *item, p *capture.Packet) (reason packet.Reason) {
-	if m.cfg.Tunnels {
-		reason = it.headers.DecodeInner(p.Link, p.Data, p.WireLen)
-	} else {
-		reason = it.headers.Decode(p.Link, p.Data, p.WireLen)
+// addStats adds one table's counts to a sum.
+func addStats(sum, s *flow.Stats) {
+	sum.Flows += s.Flows
+	sum.Alive += s.Alive
+	for i, n := range s.Ended {
+		sum.Ended[i] += n
 	}
-	it.packet, it.ordinal, it.worker = p, m.counters.Packets, 0
-	if len(m.workers) > 1 {
-		it.worker = int(flow.ShardHash(&it.headers) % uint64(len(m.workers)))
-	}
-	it.counts = m.series != nil && it.headers.Version != 0 && m.filter.Counts(&it.headers)
-	return reason
-}
-
-// closeWindows closes the windows of a lower index than before.
-func (m *Meter) closeWindows(before int64) {
-	m.open = max(m.open, window.Start(before, m.cfg.Window))
-	for i, w := range m.workers {
-		m.taken[i] = w.windows.Take(before)
-	}
-	m.series.Close(before, m.taken...)
-}
-
-// boundEvery is after how many packets the memory of the open windows is looked at. So many add
-// no more than a few megabytes.
-const boundEvery = 4096
-
-// boundWindows closes the older half of the open windows when they hold too much memory.
-func (m *Meter) boundWindows() {
-	present := int64(math.MaxInt64)
-	if m.time.known {
-		present = window.Index(m.time.now, m.cfg.Window)
-	}
-	if before, needed := window.Relief(m.cfg.WindowMemory, present, m.accumulators...); needed {
-		m.counters.ClosedForMem++
-		m.closeWindows(before)
-	}
+	sum.PayloadsKept += s.PayloadsKept
+	sum.Evicted += s.Evicted
+	sum.OpeningsShort += s.OpeningsShort
+	sum.PayloadMemory += s.PayloadMemory
+	sum.FragmentsJoined += s.FragmentsJoined
+	sum.FragmentsAlone += s.FragmentsAlone
+	sum.FragmentsEvicted += s.FragmentsEvicted
+	sum.TimeBackwards += s.TimeBackwards
 }

@@ -77,13 +77,14 @@ func must(t *testing.T, err error) {
 }
 
 // recorder writes down what a Handler sees.
-type recorder struct{ queue Queue[string] }
+type recorder struct{ queue *Queue[string] }
 
 func (r *recorder) Packet(p *Packet) {
 	if p.Joined {
 		o := p.Flow.Opening.Payloads
-		r.queue.Put(p.Ordinal, p.Flow.FirstPacket, fmt.Sprintf("packet %d of %x joined: %d payloads, last %d bytes", p.Ordinal, p.Flow.ID, len(o), o[len(o)-1].Len))
+		r.queue.Put(p.Ordinal, p.Flow.FirstPacket, fmt.Sprintf("packet %d of %x joined: %d payloads, last %d bytes %x %s", p.Ordinal, p.Flow.ID, len(o), o[len(o)-1].Len, o[len(o)-1].Data, p.Capture.Comment))
 	}
+	p.Flow.Label.Class = int32(p.Flow.ID % 3)
 }
 
 func (r *recorder) Ended(f *flow.Flow, at uint64) {
@@ -93,33 +94,43 @@ func (r *recorder) Ended(f *flow.Flow, at uint64) {
 // meterAll returns everything that comes out of packets, in order, given batch packets at a time.
 func meterAll(t *testing.T, all []capture.Packet, cfg Config, workers, batch int) (lines []string, c Counters) {
 	t.Helper()
-	var queues []*Queue[string]
-	drain := func() { Drain(queues, func(s string) { lines = append(lines, s) }) }
+	found := NewFindings(func(s string) { lines = append(lines, s) })
+	cfg.Found = found
 	cfg.OnWindow = func(w *window.Window) {
-		drain()
-		lines = append(lines, fmt.Sprintf("window %d: %v late %d", w.Start, w.Vector(), w.Late))
+		lines = append(lines, fmt.Sprintf("window %d: %v late %d labels %v", w.Start, w.Vector(), w.Late, w.Labels()))
 	}
 	var m *Meter
 	cfg.Every = 10 * time.Second
 	cfg.OnTick = func(nanos int64) {
-		drain()
 		lines = append(lines, fmt.Sprintf("tick at %d: %+v", nanos, m.Counters()))
 	}
-	m, err := New(cfg, workers, func(int) Handler {
-		r := new(recorder)
-		queues = append(queues, &r.queue)
-		return r
-	})
+	m, err := New(cfg, workers, func(i int) Handler { return &recorder{found.Queue(i)} })
 	must(t, err)
+	given := make([]capture.Packet, 0, batch)
 	for len(all) > 0 {
 		n := min(len(all), batch)
-		m.Add(all[:n])
-		drain()
+		given = clonePackets(given[:0], all[:n])
+		m.Add(given)
+		for i := range given { // which are the caller's again
+			clear(given[i].Data)
+			given[i] = capture.Packet{Nanos: -1}
+		}
 		all = all[n:]
+		if n < 50 && len(all)%5 == 0 {
+			m.Wait()
+		}
 	}
 	m.Close()
-	drain()
 	return lines, m.Counters()
+}
+
+// clonePackets appends packets with bytes of their own.
+func clonePackets(dst, all []capture.Packet) []capture.Packet {
+	for _, p := range all {
+		p.Data, p.Comment = slices.Clone(p.Data), slices.Clone(p.Comment)
+		dst = append(dst, p)
+	}
+	return dst
 }
 
 // at is a copy of a packet at another time.
@@ -390,26 +401,25 @@ func TestCloseEndsFlowsInPartsAndInOrder(t *testing.T) {
 	cfg := Config{Flow: flow.Config{Lifetime: 1000 * time.Hour}} // all flows end with the stream
 	want, counters := meterAll(t, all, cfg, 1, 97)
 	for _, workers := range []int{1, 3} {
-		var queues []*Queue[string]
 		var got []string
 		most := 0 // findings held at once while Close ends the flows
-		cfg := cfg
-		cfg.OnRest = func() {
-			held := len(got)
-			Drain(queues, func(s string) { got = append(got, s) })
-			most = max(most, len(got)-held)
-		}
-		m, err := New(cfg, workers, func(int) Handler {
-			r := new(recorder)
-			queues = append(queues, &r.queue)
-			return r
+		var found *Findings[string]
+		found = NewFindings(func(s string) {
+			got = append(got, s)
+			most = max(most, len(found.list))
 		})
+		cfg := cfg
+		cfg.Found = found
+		m, err := New(cfg, workers, func(i int) Handler { return &recorder{found.Queue(i)} })
 		must(t, err)
-		m.Add(all)
-		Drain(queues, func(s string) { got = append(got, s) })
+		for part := range slices.Chunk(all, 97) {
+			m.Add(part)
+		}
+		m.Wait()
+		most = 0
 		m.Close()
 		if i := firstDifference(got, want); i >= 0 {
-			t.Errorf("%d workers: line %d differs from that of a Close without OnRest", workers, i)
+			t.Errorf("%d workers: line %d differs", workers, i)
 		}
 		if most == 0 || uint64(most) > counters.Flow.Flows/2 {
 			t.Errorf("%d workers: up to %d findings were held at once, of %d flows", workers, most, counters.Flow.Flows)

@@ -1,8 +1,6 @@
 package meter
 
 import (
-	"sync"
-
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/window"
 )
@@ -10,20 +8,24 @@ import (
 // worker owns the flows and the share of the windows of the packets that hash to it.
 type worker struct {
 	index   int
-	table   *flow.Table // nil with NoFlows
-	windows *window.Accumulator
+	in      chan *stretch
+	found   findings
+	table   *flow.Table         // nil with NoFlows
+	windows *window.Accumulator // nil without windows
 	handler Handler
-	at      uint64 // ordinal of the packet at hand
-	packet  Packet // given to handler, reused
+	packets PacketHandler // the handler, if it wants to see packets
+	at      uint64        // ordinal of the packet at hand
+	packet  Packet        // given to packets, reused
 }
 
-func newWorker(cfg Config, index, workers int, series *window.Series, handler func(int) Handler) *worker {
-	w := &worker{index: index}
+func newWorker(cfg *Config, index, workers int, series *window.Series, handler func(int) Handler) *worker {
+	w := &worker{index: index, found: cfg.Found, in: make(chan *stretch, maxFlight)}
 	if series != nil {
 		w.windows = series.NewAccumulator()
 	}
 	if !cfg.NoFlows {
 		w.handler = handler(index)
+		w.packets, _ = w.handler.(PacketHandler)
 		flows := cfg.Flow.Share(workers)
 		flows.OnEnd = func(f *flow.Flow) { w.handler.Ended(f, w.at) }
 		w.table = flow.New(flows)
@@ -31,76 +33,85 @@ func newWorker(cfg Config, index, workers int, series *window.Series, handler fu
 	return w
 }
 
-// run lets every worker take its packets from items, each in its own goroutine when there are
-// several, and waits for them.
-func (m *Meter) run(items []item) {
-	if len(items) == 0 {
-		return
-	}
-	if len(m.workers) == 1 {
-		m.workers[0].take(items)
-		return
-	}
-	var wg sync.WaitGroup
-	for _, w := range m.workers {
-		wg.Go(func() { w.take(items) })
-	}
-	wg.Wait()
-}
-
-func (w *worker) take(items []item) {
-	for i := range items {
-		it := &items[i]
-		if it.sweep && w.table != nil {
-			w.at = it.ordinal
-			w.table.Sweep(it.packet.Nanos)
-		}
-		if it.worker != w.index {
-			continue
-		}
-		if it.counts {
-			w.windows.Add(it.packet.Nanos, &it.headers)
-		}
-		if w.table == nil {
-			continue
-		}
-		w.at = it.ordinal
-		f, dir, joined := w.table.Update(&it.headers, it.packet, it.ordinal)
-		if f == nil {
-			continue
-		}
-		w.packet = Packet{it.ordinal, it.packet, &it.headers, f, dir, joined, it.counted}
-		w.handler.Packet(&w.packet)
-		if f.Label.Final && f.Opening != nil {
-			w.table.Release(f)
-		}
+// run takes stretches until in is closed.
+func (w *worker) run() {
+	for s := range w.in {
+		w.take(s)
+		w.found.hand(w.index)
+		s.done <- struct{}{}
 	}
 }
 
-func (w *worker) flush(at, before uint64) {
-	w.at = at
-	if w.table != nil {
-		w.table.FlushBefore(flow.ForcedEnd, before)
+// take takes the worker's packets of a stretch and answers its marks.
+func (w *worker) take(s *stretch) {
+	mine := s.of[w.index]
+	for i := range s.marks {
+		m := &s.marks[i]
+		n := 0
+		for n < len(mine) && int(mine[n]) < m.at {
+			n++
+		}
+		w.meter(s, mine[:n])
+		mine = mine[n:]
+		w.at = s.first + uint64(m.at)
+		w.answer(m)
+	}
+	n := 0
+	for n < len(mine) && int(mine[n]) < len(s.items) {
+		n++
+	}
+	w.meter(s, mine[:n])
+}
+
+// answer does what a mark says.
+func (w *worker) answer(m *mark) {
+	a := &m.answers[w.index]
+	switch m.kind {
+	case sweeping:
+		w.table.Sweep(m.value)
+	case closing:
+		a.parts = w.windows.Take(m.value)
+	case bounding:
+		a.size = w.windows.Size()
+	case ticking:
+		if w.table != nil {
+			a.flows = w.table.Stats()
+		}
+	case losing:
+		if w.index == 0 {
+			w.windows.Lose(m.value, m.lost)
+		}
+	case flushing:
+		w.table.FlushBefore(flow.ForcedEnd, m.before)
 	}
 }
 
-// count adds the worker's counters to sum.
-func (w *worker) count(sum *flow.Stats) {
+// meter counts packets in windows and flows.
+func (w *worker) meter(s *stretch, mine []uint16) {
+	if w.windows != nil {
+		for _, i := range mine {
+			if it := &s.items[i]; it.counts {
+				w.windows.Add(it.packet.Nanos, &it.headers)
+			}
+		}
+	}
 	if w.table == nil {
 		return
 	}
-	s := w.table.Stats()
-	sum.Flows += s.Flows
-	sum.Alive += s.Alive
-	for i, n := range s.Ended {
-		sum.Ended[i] += n
+	for _, i := range mine {
+		it := &s.items[i]
+		w.at = s.first + uint64(i)
+		f, dir, joined := w.table.Update(&it.headers, it.packet, w.at)
+		if f == nil || w.packets == nil {
+			continue
+		}
+		w.packet = Packet{w.at, it.packet, &it.headers, f, dir, joined, it.counted}
+		w.packets.Packet(&w.packet)
+		if f.Label.Final && f.Opening != nil {
+			w.table.Release(f)
+		}
+		if class := f.Label.Class; it.counted && class != flow.NoClass {
+			w.windows.Label(it.packet.Nanos, class)
+		}
 	}
-	sum.PayloadsKept += s.PayloadsKept
-	sum.Evicted += s.Evicted
-	sum.OpeningsShort += s.OpeningsShort
-	sum.PayloadMemory += s.PayloadMemory
-	sum.FragmentsJoined += s.FragmentsJoined
-	sum.FragmentsAlone += s.FragmentsAlone
-	sum.FragmentsEvicted += s.FragmentsEvicted
-	sum.TimeBackwards += s.TimeBackwards
 }

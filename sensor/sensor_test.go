@@ -286,11 +286,6 @@ func TestAlerts(t *testing.T) {
 	if !seen["first.pcap"] || !seen["-"] || !seen["first.pcap, -"] {
 		t.Errorf("evidence comes from %v, want it from each file and, where one ends and the other begins, from both", seen)
 	}
-	for i, w := range s.workers {
-		if len(w.apps) != 0 {
-			t.Errorf("worker %d still keeps the applications of %d windows", i, len(w.apps))
-		}
-	}
 	if len(s.sources.files) != 0 {
 		t.Errorf("the files of %d windows are still kept", len(s.sources.files))
 	}
@@ -300,7 +295,7 @@ func TestAlerts(t *testing.T) {
 }
 
 // Packets that no window counts, late ones and those outside the home networks, leave nothing behind.
-func TestApplicationsOfOpenWindowsAlone(t *testing.T) {
+func TestFilesOfOpenWindowsAlone(t *testing.T) {
 	s, _ := sensing(t, 1)
 	all := packets(t, 4)
 	must(t, s.Add("a", all))
@@ -311,9 +306,6 @@ func TestApplicationsOfOpenWindowsAlone(t *testing.T) {
 	must(t, s.Add("a", late))
 	if late := s.meter.Counters().Window.Late; late != 0 {
 		t.Errorf("late packets are told before their window closes: %d", late)
-	}
-	if n := len(s.workers[0].apps); n > 3 {
-		t.Errorf("applications of %d windows are kept, want those of the open ones alone", n)
 	}
 	if n := len(s.sources.files); n > 3 {
 		t.Errorf("files of %d windows are kept, want those of the open ones alone", n)
@@ -331,7 +323,7 @@ func TestHighestAlertsAreKept(t *testing.T) {
 			t.Fatalf("%d alerts are kept on the way, want at most %d", len(s.Alerts), 2*maxAlerts)
 		}
 	}
-	s.finish(nil)
+	s.finish()
 	if s.AlertCount != 5*maxAlerts || len(s.Alerts) != maxAlerts {
 		t.Fatalf("%d alerts counted, %d kept, want %d and %d", s.AlertCount, len(s.Alerts), 5*maxAlerts, maxAlerts)
 	}
@@ -357,6 +349,7 @@ func TestEmitError(t *testing.T) {
 	}
 	var err error
 	for part := range slices.Chunk(packets(t, 3), 50) {
+		s.Wait()
 		if err = s.Add("a", part); err != nil {
 			break
 		}

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/weirnet/weir/classify"
 	"github.com/weirnet/weir/event"
-	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
 	"github.com/weirnet/weir/packet"
 )
@@ -47,22 +45,27 @@ type AppTotal struct {
 	Payload uint64 // application payloads on the wire
 }
 
-// add merges the totals of a worker.
-func (s *Summary) add(w *worker) {
+// appKey is what the totals of a run are kept by.
+type appKey struct {
+	name  string
+	novel bool
+}
+
+// flow adds an ended flow to the totals.
+func (s *Summary) flow(f *event.Flow) {
 	if s.totals == nil {
 		s.totals = map[appKey]*AppTotal{}
 	}
-	for key, t := range w.totals {
-		sum := s.totals[key]
-		if sum == nil {
-			sum = new(AppTotal)
-			s.totals[key] = sum
-		}
-		sum.Flows += t.Flows
-		sum.Packets += t.Packets
-		sum.Bytes += t.Bytes
-		sum.Payload += t.Payload
+	key := appKey{f.App, f.Novel}
+	t := s.totals[key]
+	if t == nil {
+		t = &AppTotal{Name: f.App, Novel: f.Novel}
+		s.totals[key] = t
 	}
+	t.Flows++
+	t.Packets += f.PacketsToServer + f.PacketsToClient
+	t.Bytes += f.BytesToServer + f.BytesToClient
+	t.Payload += f.PayloadToServer + f.PayloadToClient
 }
 
 // alert keeps an alert, for now; the earlier of two with the same score is worth more.
@@ -80,14 +83,11 @@ func (s *Summary) trimAlerts() {
 	}
 }
 
-// finish names and orders the totals and the alerts.
-func (s *Summary) finish(m *classify.Model) {
+// finish orders the totals and the alerts.
+func (s *Summary) finish() {
 	s.trimAlerts()
 	slices.SortStableFunc(s.Alerts, func(a, b event.Alert) int { return cmp.Compare(a.Start, b.Start) })
-	for key, t := range s.totals {
-		if key.class != flow.NoClass {
-			t.Name, t.Novel = m.Labels[key.class], key.novel
-		}
+	for _, t := range s.totals {
 		s.Apps = append(s.Apps, *t)
 	}
 	slices.SortFunc(s.Apps, func(a, b AppTotal) int {

@@ -16,7 +16,6 @@ const topLen = 5
 
 // window scores a closed window. The meter calls it between packets.
 func (s *Sensor) window(w *window.Window) {
-	s.drain()
 	if w.Skipped > 0 {
 		s.detector.Reset()
 	}
@@ -31,7 +30,7 @@ func (s *Sensor) window(w *window.Window) {
 		out.Score = &r.Score
 	}
 	index := window.Index(w.Start, w.Length)
-	apps, files := s.takeApps(index), s.sources.take(index)
+	apps, files := s.apps(w), s.sources.take(index)
 	s.emit(&event.Event{Nanos: end, Type: event.TypeWindow, Window: &out})
 	if r.Scored && len(s.summary.Timeline) < maxPoints {
 		s.summary.Timeline = append(s.summary.Timeline, Point{w.Start, r.Score, r.Threshold, r.Anomalous})
@@ -49,21 +48,13 @@ func (s *Sensor) window(w *window.Window) {
 	s.summary.alert(alert)
 }
 
-// takeApps returns the packets of a window by application, most first, and forgets them.
-func (s *Sensor) takeApps(index int64) []event.Count {
-	if s.cfg.Apps == nil {
-		return nil
-	}
-	sum := map[int32]uint64{}
-	for _, w := range s.workers {
-		for class, n := range w.apps[index] {
-			sum[class] += n
-		}
-		delete(w.apps, index)
-	}
+// apps returns the packets of a window by application, most first.
+func (s *Sensor) apps(w *window.Window) []event.Count {
 	var counts []event.Count
-	for class, n := range sum {
-		counts = append(counts, event.Count{Name: s.cfg.Apps.Labels[class], Packets: n})
+	for class, n := range w.Labels() {
+		if n > 0 {
+			counts = append(counts, event.Count{Name: s.cfg.Apps.Labels[class], Packets: n})
+		}
 	}
 	slices.SortFunc(counts, func(a, b event.Count) int {
 		return cmp.Or(cmp.Compare(b.Packets, a.Packets), strings.Compare(a.Name, b.Name))

@@ -42,6 +42,8 @@ type Partial struct {
 	srcAddrs, dstAddrs addrTally
 	srcPorts, dstPorts portTally
 
+	labels []uint64 // packets of flows with a label, by its class
+
 	// The IPv4 addresses of the last packets, which are not in srcAddrs and dstAddrs yet: a batch of
 	// them costs less.
 	srcs, dsts [batchLen]uint32
@@ -96,6 +98,18 @@ func (p *Partial) Add(h *packet.Headers) {
 	}
 }
 
+// label counts a packet under the class of its flow's label.
+func (p *Partial) label(class int32) {
+	for int(class) >= len(p.labels) {
+		p.labels = append(p.labels, 0)
+	}
+	p.labels[class]++
+}
+
+// Labels returns how many of the packets belong to flows with a label, by its class. The slice is valid as long as p
+// is not changed.
+func (p *Partial) Labels() []uint64 { return p.labels }
+
 // flush puts the addresses of the last packets where they belong.
 func (p *Partial) flush() {
 	p.srcAddrs.addAll(p.srcs[:p.batch])
@@ -121,6 +135,12 @@ func (p *Partial) Merge(q *Partial) {
 	p.icmp += q.icmp
 	for i, n := range q.flags {
 		p.flags[i] += n
+	}
+	for class, n := range q.labels {
+		if class == len(p.labels) {
+			p.labels = append(p.labels, 0)
+		}
+		p.labels[class] += n
 	}
 	p.srcAddrs.merge(&q.srcAddrs)
 	p.dstAddrs.merge(&q.dstAddrs)
@@ -217,10 +237,10 @@ func (p *Partial) Reset() {
 	da.reset()
 	sp.reset()
 	dp.reset()
-	*p = Partial{srcAddrs: sa, dstAddrs: da, srcPorts: sp, dstPorts: dp}
+	*p = Partial{srcAddrs: sa, dstAddrs: da, srcPorts: sp, dstPorts: dp, labels: p.labels[:0]}
 }
 
 // Size returns the bytes of memory that p holds.
 func (p *Partial) Size() int {
-	return int(unsafe.Sizeof(*p)) + p.srcAddrs.bytes() + p.dstAddrs.bytes() + p.srcPorts.bytes() + p.dstPorts.bytes()
+	return int(unsafe.Sizeof(*p)) + 8*cap(p.labels) + p.srcAddrs.bytes() + p.dstAddrs.bytes() + p.srcPorts.bytes() + p.dstPorts.bytes()
 }

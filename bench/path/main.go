@@ -95,7 +95,6 @@ func (r round) String() string {
 // counter is a meter.Handler that counts the flows that end.
 type counter struct{ flows uint64 }
 
-func (c *counter) Packet(*meter.Packet)     {}
 func (c *counter) Ended(*flow.Flow, uint64) { c.flows++ }
 
 // measure meters one file.
@@ -120,7 +119,7 @@ func measure(cfg meter.Config, workers int, file string) (r round, err error) {
 	if err != nil {
 		return r, err
 	}
-	batch := make([]capture.Packet, 4096)
+	batch := make([]capture.Packet, 512)
 	for {
 		n, err := in.Read(batch)
 		if err == io.EOF {

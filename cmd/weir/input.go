@@ -15,7 +15,7 @@ import (
 )
 
 // batchLen is how many packets are read at a time.
-const batchLen = 4096
+const batchLen = 512
 
 // input is the captures that a command reads.
 type input struct {
@@ -38,9 +38,10 @@ func (in *input) flags(c *cobra.Command) {
 	}
 }
 
-// read gives all packets to add, batch by batch; a batch never spans two files. It returns an error
-// that sets the exit status when inputs could not be read whole. It stops when ctx ends.
-func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []capture.Packet) error) error {
+// read gives all packets to add, batch by batch; a batch never spans two files. It calls wait when more
+// may be a while in coming. It returns an error that sets the exit status when inputs could not be
+// read whole. It stops when ctx ends.
+func (in *input) read(ctx context.Context, wait func(), add func(r *capture.Reader, batch []capture.Packet) error) error {
 	r, err := capture.Open(in.files)
 	if err != nil {
 		return err
@@ -62,6 +63,9 @@ func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []c
 		}
 		if err != nil {
 			return err
+		}
+		if r.Waits() {
+			wait()
 		}
 		if err := ctx.Err(); err != nil {
 			return err

@@ -63,7 +63,7 @@ for people goes to stderr.`,
 				return finish(usageError{err})
 			}
 			started := time.Now()
-			readErr := in.read(c.Context(), func(r *capture.Reader, batch []capture.Packet) error { return s.Add(r.File(), batch) })
+			readErr := in.read(c.Context(), s.Wait, func(r *capture.Reader, batch []capture.Packet) error { return s.Add(r.File(), batch) })
 			summary, err := s.Close()
 			if err := finish(errors.Join(err, w.Flush())); err != nil {
 				return err

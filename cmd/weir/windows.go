@@ -57,7 +57,7 @@ func (g *shared) readWindows(ctx context.Context, in *input, cfg meter.Config, l
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	err = in.read(ctx, func(_ *capture.Reader, batch []capture.Packet) error {
+	err = in.read(ctx, m.Wait, func(_ *capture.Reader, batch []capture.Packet) error {
 		m.Add(batch)
 		return nil
 	})
