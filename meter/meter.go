@@ -25,7 +25,7 @@ type Handler interface {
 	// Packet is called for every packet that belongs to a flow, after the flow was updated.
 	Packet(p *Packet)
 	// Ended is called when a flow ends; at is the ordinal of the packet that showed it, or of
-	// the packet to come when it was time that did.
+	// the packet to come when it was time that did. It may be called between two calls of Packet alone.
 	Ended(f *flow.Flow, at uint64)
 }
 
@@ -34,9 +34,9 @@ type Packet struct {
 	Ordinal uint64 // place in the stream, from 0
 	Capture *capture.Packet
 	Headers *packet.Headers
-	Flow    *flow.Flow
+	Flow    flow.Ref
 	Dir     flow.Direction
-	Joined  bool // its payload is the last one of Flow.Opening
+	Joined  bool // its payload is the last one of the flow's opening
 	Counted bool // in the window of its time
 }
 
@@ -206,20 +206,7 @@ func (m *Meter) Lose(packets uint64) {
 // Close ends the stream: the open flows end, then the open windows close.
 func (m *Meter) Close() {
 	m.time.close()
-	// The flows end in parts, so that what the Handlers find of them is never held all at once.
-	const parts = 16
-	for part := uint64(1); part <= parts; part++ {
-		before := m.counters.Packets / parts * part
-		if part == parts {
-			before = math.MaxUint64
-		}
-		for _, w := range m.workers {
-			w.flush(m.counters.Packets, before)
-		}
-		if m.cfg.OnRest != nil {
-			m.cfg.OnRest()
-		}
-	}
+	m.endFlows()
 	if m.series == nil {
 		return
 	}
@@ -229,6 +216,32 @@ func (m *Meter) Close() {
 		m.series.SkipGaps()
 	}
 	m.closeWindows(math.MaxInt64)
+}
+
+// endFlows ends the open flows, in parts, so that what the Handlers find of them is never held all
+// at once: no more flows begin in so many packets.
+func (m *Meter) endFlows() {
+	part := max(min(m.counters.Packets/16+1, 1<<16), m.counters.Packets>>16)
+	for before := part; ; before += part {
+		last := before >= m.counters.Packets
+		if last {
+			before = math.MaxUint64
+		}
+		for _, w := range m.workers {
+			w.flush(m.counters.Packets, before)
+		}
+		if m.cfg.OnRest != nil {
+			m.cfg.OnRest()
+		}
+		if last {
+			break
+		}
+	}
+	for _, w := range m.workers {
+		if w.table != nil {
+			w.table.Close()
+		}
+	}
 }
 
 // Span returns the oldest and newest packet time of the stream that is to be believed, see

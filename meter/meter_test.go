@@ -81,8 +81,8 @@ type recorder struct{ queue Queue[string] }
 
 func (r *recorder) Packet(p *Packet) {
 	if p.Joined {
-		o := p.Flow.Opening.Payloads
-		r.queue.Put(p.Ordinal, p.Flow.FirstPacket, fmt.Sprintf("packet %d of %x joined: %d payloads, last %d bytes", p.Ordinal, p.Flow.ID, len(o), o[len(o)-1].Len))
+		o := p.Flow.Opening(nil)
+		r.queue.Put(p.Ordinal, p.Flow.FirstPacket(), fmt.Sprintf("packet %d of %x joined: %d payloads, last %d bytes", p.Ordinal, p.Flow.ID(), len(o), o[len(o)-1].Len))
 	}
 }
 

@@ -15,7 +15,11 @@ type worker struct {
 	handler Handler
 	at      uint64 // ordinal of the packet at hand
 	packet  Packet // given to handler, reused
+	places  [fetched]flow.Place
 }
+
+// fetched is how many packets the flow table looks up at a time.
+const fetched = 64
 
 func newWorker(cfg Config, index, workers int, series *window.Series, handler func(int) Handler) *worker {
 	w := &worker{index: index}
@@ -48,7 +52,27 @@ func (m *Meter) run(items []item) {
 	wg.Wait()
 }
 
+// take takes the worker's packets from items.
 func (w *worker) take(items []item) {
+	for len(items) > 0 {
+		n := min(len(items), fetched)
+		w.takeFew(items[:n])
+		items = items[n:]
+	}
+}
+
+// takeFew is take for no more than fetched items.
+func (w *worker) takeFew(items []item) {
+	if w.table != nil {
+		mine := w.places[:0]
+		for i := range items {
+			if items[i].worker == w.index {
+				mine = append(mine, w.table.Place(&items[i].headers))
+			}
+		}
+		w.table.Fetch(mine)
+	}
+	mine := 0
 	for i := range items {
 		it := &items[i]
 		if it.sweep && w.table != nil {
@@ -65,14 +89,16 @@ func (w *worker) take(items []item) {
 			continue
 		}
 		w.at = it.ordinal
-		f, dir, joined := w.table.Update(&it.headers, it.packet, it.ordinal)
-		if f == nil {
+		f, dir, joined := w.table.UpdateAt(w.places[mine], &it.headers, it.packet, it.ordinal)
+		mine++
+		if !f.Exists() {
 			continue
 		}
 		w.packet = Packet{it.ordinal, it.packet, &it.headers, f, dir, joined, it.counted}
+		final := f.Final()
 		w.handler.Packet(&w.packet)
-		if f.Label.Final && f.Opening != nil {
-			w.table.Release(f)
+		if !final && f.Final() {
+			f.Release()
 		}
 	}
 }
@@ -96,7 +122,10 @@ func (w *worker) count(sum *flow.Stats) {
 		sum.Ended[i] += n
 	}
 	sum.PayloadsKept += s.PayloadsKept
-	sum.Evicted += s.Evicted
+	for i, n := range s.Evicted {
+		sum.Evicted[i] += n
+	}
+	sum.Memory += s.Memory
 	sum.OpeningsShort += s.OpeningsShort
 	sum.PayloadMemory += s.PayloadMemory
 	sum.FragmentsJoined += s.FragmentsJoined

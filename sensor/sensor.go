@@ -155,6 +155,7 @@ type worker struct {
 	totals     map[appKey]*AppTotal
 	labelled   uint64
 	novel      uint64
+	flow       flow.Flow // of the packet at hand, reused
 }
 
 // appKey is what the totals of a run are kept by.
@@ -180,14 +181,18 @@ func (w *worker) Packet(p *meter.Packet) {
 		return
 	}
 	if w.classifier.Packet(p) {
-		w.label(p.Flow, p.Capture.Nanos, p.Ordinal)
+		p.Flow.Record(&w.flow)
+		w.label(&w.flow, p.Capture.Nanos, p.Ordinal)
 	}
-	if w.apps != nil && p.Counted && p.Flow.Label.Class != flow.NoClass {
+	if w.apps == nil || !p.Counted {
+		return
+	}
+	if class := p.Flow.Label().Class; class != flow.NoClass {
 		index := window.Index(p.Capture.Nanos, w.cfg.Anomaly.Length)
 		if w.apps[index] == nil {
 			w.apps[index] = map[int32]uint64{}
 		}
-		w.apps[index][p.Flow.Label.Class]++
+		w.apps[index][class]++
 	}
 }
 

@@ -134,7 +134,7 @@ func (e *endedFlows) Ended(f *flow.Flow, at uint64) {
 		e.classifier.Ended(f)
 	}
 	ended := *f
-	ended.Opening = nil // the table's again
+	ended.Opening = nil // the table's
 	e.queue.Put(at, f.FirstPacket, ended)
 }
 
