@@ -220,7 +220,10 @@ func readCapture(j *job, opts Options, mem *budget) (*reading, error) {
 	if counters.Flow.OpeningsShort > 0 {
 		return nil, mem.exceeded()
 	}
-	r.faults, r.evicted = in.Faults(), counters.Flow.Evicted
+	r.faults = in.Faults()
+	for _, n := range counters.Flow.Evicted {
+		r.evicted += n
+	}
 	r.capture.Packets = counters.Packets
 	if counters.Packets == 0 {
 		r.capture.First, r.capture.Last = 0, 0
@@ -240,10 +243,11 @@ func (r *reading) Packet(p *meter.Packet) {
 		return
 	}
 	r.processes = true
-	votes := r.votes[p.Flow.ID]
+	id := p.Flow.ID()
+	votes := r.votes[id]
 	if votes == nil {
 		votes = make(map[string]int)
-		r.votes[p.Flow.ID] = votes
+		r.votes[id] = votes
 	}
 	votes[clean(string(name))]++
 }
@@ -262,7 +266,7 @@ func (r *reading) Ended(f *flow.Flow, _ uint64) {
 			break
 		}
 	}
-	empty := f.Opening == nil || len(f.Opening.Payloads) == 0
+	empty := len(f.Opening) == 0
 	if empty {
 		r.capture.NoPayload++
 		if ended.join == nil {
@@ -275,8 +279,8 @@ func (r *reading) Ended(f *flow.Flow, _ uint64) {
 	}
 	cost := flowOverhead
 	if !empty {
-		ended.Opening = make([]flow.Payload, len(f.Opening.Payloads))
-		for i, p := range f.Opening.Payloads {
+		ended.Opening = make([]flow.Payload, len(f.Opening))
+		for i, p := range f.Opening {
 			cost += len(p.Data) + payloadOverhead
 			ended.Opening[i] = flow.Payload{Nanos: p.Nanos, Dir: p.Dir, Len: p.Len, Data: slices.Clone(p.Data)}
 		}

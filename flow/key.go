@@ -3,7 +3,6 @@ package flow
 import (
 	"bytes"
 	"encoding/binary"
-	"hash/maphash"
 	"net/netip"
 
 	"github.com/weirnet/weir/packet"
@@ -114,21 +113,4 @@ func (k Key) id(start int64, salt uint64) uint64 {
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd
 	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
 	return h ^ h>>33
-}
-
-var shardSeed = maphash.MakeSeed()
-
-// ShardHash returns a number that all packets between two addresses share, whatever their
-// direction and whether they are fragments or not: the worker of a packet follows from it. It is
-// keyed anew in every process, so that nobody outside can load one worker alone.
-func ShardHash(h *packet.Headers) uint64 {
-	var pair [32]byte
-	if bytes.Compare(h.Src[:], h.Dst[:]) <= 0 {
-		copy(pair[:16], h.Src[:])
-		copy(pair[16:], h.Dst[:])
-	} else {
-		copy(pair[:16], h.Dst[:])
-		copy(pair[16:], h.Src[:])
-	}
-	return maphash.Bytes(shardSeed, pair[:])
 }

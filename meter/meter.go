@@ -25,7 +25,7 @@ import (
 // packets too is a PacketHandler.
 type Handler interface {
 	// Ended is called when a flow ends; at is the ordinal of the packet that showed it, or of
-	// the packet to come when it was time that did.
+	// the packet to come when it was time that did. It is called between two calls of Packet, never in one.
 	Ended(f *flow.Flow, at uint64)
 }
 
@@ -41,9 +41,9 @@ type Packet struct {
 	Ordinal uint64 // place in the stream, from 0
 	Capture *capture.Packet
 	Headers *packet.Headers
-	Flow    *flow.Flow
+	Flow    flow.Ref
 	Dir     flow.Direction
-	Joined  bool // its payload is the last one of Flow.Opening
+	Joined  bool // its payload is the last one of the flow's opening
 	Counted bool // in the window of its time
 }
 
@@ -292,15 +292,8 @@ func (m *Meter) relieve() {
 // Close ends the stream: the open flows end, then the open windows close.
 func (m *Meter) Close() {
 	m.time.close()
-	// The flows end in parts, so that what the Handlers find of them is never held all at once.
-	const parts = 16
-	for part := uint64(1); part <= parts && !m.cfg.NoFlows; part++ {
-		before := m.counters.Packets / parts * part
-		if part == parts {
-			before = math.MaxUint64
-		}
-		m.now.mark(flushing).before = before
-		m.Wait()
+	if !m.cfg.NoFlows {
+		m.endFlows()
 	}
 	if m.series != nil {
 		if m.time.known && m.cfg.Lateness >= 0 {
@@ -317,6 +310,26 @@ func (m *Meter) Close() {
 			close(w.in)
 		}
 		m.wg.Wait()
+	}
+}
+
+// endFlows ends the open flows, in parts, so that what the Handlers find of them is never held all
+// at once: no more flows begin in so many packets.
+func (m *Meter) endFlows() {
+	part := max(min(m.counters.Packets/16+1, 1<<16), m.counters.Packets>>16)
+	for before := part; ; before += part {
+		last := before >= m.counters.Packets
+		if last {
+			before = math.MaxUint64
+		}
+		m.now.mark(flushing).before = before
+		m.Wait()
+		if last {
+			break
+		}
+	}
+	for _, w := range m.workers {
+		w.table.Close()
 	}
 }
 
@@ -353,7 +366,10 @@ func addStats(sum, s *flow.Stats) {
 		sum.Ended[i] += n
 	}
 	sum.PayloadsKept += s.PayloadsKept
-	sum.Evicted += s.Evicted
+	for i, n := range s.Evicted {
+		sum.Evicted[i] += n
+	}
+	sum.Memory += s.Memory
 	sum.OpeningsShort += s.OpeningsShort
 	sum.PayloadMemory += s.PayloadMemory
 	sum.FragmentsJoined += s.FragmentsJoined

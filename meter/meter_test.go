@@ -81,10 +81,10 @@ type recorder struct{ queue *Queue[string] }
 
 func (r *recorder) Packet(p *Packet) {
 	if p.Joined {
-		o := p.Flow.Opening.Payloads
-		r.queue.Put(p.Ordinal, p.Flow.FirstPacket, fmt.Sprintf("packet %d of %x joined: %d payloads, last %d bytes %x %s", p.Ordinal, p.Flow.ID, len(o), o[len(o)-1].Len, o[len(o)-1].Data, p.Capture.Comment))
+		o := p.Flow.Opening(nil)
+		r.queue.Put(p.Ordinal, p.Flow.FirstPacket(), fmt.Sprintf("packet %d of %x joined: %d payloads, last %d bytes %x %s", p.Ordinal, p.Flow.ID(), len(o), o[len(o)-1].Len, o[len(o)-1].Data, p.Capture.Comment))
 	}
-	p.Flow.Label.Class = int32(p.Flow.ID % 3)
+	p.Flow.SetLabel(flow.Label{Class: int32(p.Flow.ID() % 3)})
 }
 
 func (r *recorder) Ended(f *flow.Flow, at uint64) {

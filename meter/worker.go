@@ -16,7 +16,11 @@ type worker struct {
 	packets PacketHandler // the handler, if it wants to see packets
 	at      uint64        // ordinal of the packet at hand
 	packet  Packet        // given to packets, reused
+	places  [fetchLen]flow.Place
 }
+
+// fetchLen is how many packets the flow table looks up at a time.
+const fetchLen = 64
 
 func newWorker(cfg *Config, index, workers int, series *window.Series, handler func(int) Handler) *worker {
 	w := &worker{index: index, found: cfg.Found, in: make(chan *stretch, maxFlight)}
@@ -88,30 +92,47 @@ func (w *worker) answer(m *mark) {
 
 // meter counts packets in windows and flows.
 func (w *worker) meter(s *stretch, mine []uint16) {
-	if w.windows != nil {
-		for _, i := range mine {
-			if it := &s.items[i]; it.counts {
-				w.windows.Add(it.packet.Nanos, &it.headers)
+	for len(mine) > 0 {
+		few := mine[:min(len(mine), fetchLen)]
+		mine = mine[len(few):]
+		if w.table != nil {
+			for k, i := range few {
+				w.places[k] = w.table.Place(&s.items[i].headers)
+			}
+			w.table.Fetch(w.places[:len(few)])
+		}
+		if w.windows != nil {
+			for _, i := range few {
+				if it := &s.items[i]; it.counts {
+					w.windows.Add(it.packet.Nanos, &it.headers)
+				}
 			}
 		}
+		if w.table != nil {
+			w.update(s, few)
+		}
 	}
-	if w.table == nil {
-		return
-	}
-	for _, i := range mine {
+}
+
+// update counts packets in flows, whose places are fetched.
+func (w *worker) update(s *stretch, few []uint16) {
+	for k, i := range few {
 		it := &s.items[i]
 		w.at = s.first + uint64(i)
-		f, dir, joined := w.table.Update(&it.headers, it.packet, w.at)
-		if f == nil || w.packets == nil {
+		f, dir, joined := w.table.UpdateAt(w.places[k], &it.headers, it.packet, w.at)
+		if w.packets == nil || !f.Exists() {
 			continue
 		}
 		w.packet = Packet{w.at, it.packet, &it.headers, f, dir, joined, it.counted}
+		final := f.Final()
 		w.packets.Packet(&w.packet)
-		if f.Label.Final && f.Opening != nil {
-			w.table.Release(f)
+		if !final && f.Final() {
+			f.Release()
 		}
-		if class := f.Label.Class; it.counted && class != flow.NoClass {
-			w.windows.Label(it.packet.Nanos, class)
+		if it.counted {
+			if class := f.Label().Class; class != flow.NoClass {
+				w.windows.Label(it.packet.Nanos, class)
+			}
 		}
 	}
 }

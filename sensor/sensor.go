@@ -81,7 +81,7 @@ func New(cfg Config, workers int) (*Sensor, error) {
 		if cfg.Apps == nil {
 			return &ended
 		}
-		return &labelledFlows{ended, classify.New(cfg.Apps)}
+		return &labelledFlows{endedFlows: ended, classifier: classify.New(cfg.Apps)}
 	})
 	return s, err
 }
@@ -170,12 +170,14 @@ func (w *endedFlows) app(f *flow.Flow) string {
 type labelledFlows struct {
 	endedFlows
 	classifier *classify.Classifier
+	flow       flow.Flow // of the packet at hand, reused
 }
 
 // Packet implements meter.PacketHandler.
 func (w *labelledFlows) Packet(p *meter.Packet) {
 	if w.classifier.Packet(p) {
-		w.label(p.Flow, p.Capture.Nanos, p.Ordinal)
+		p.Flow.Record(&w.flow)
+		w.label(&w.flow, p.Capture.Nanos, p.Ordinal)
 	}
 }
 

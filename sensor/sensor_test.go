@@ -396,9 +396,10 @@ func TestEvidenceInShell(t *testing.T) {
 
 func TestDropsNameEveryReason(t *testing.T) {
 	c := meter.Counters{TimeOutliers: 1, ClosedForMem: 2}
-	c.Flow = flow.Stats{Evicted: 3}
+	c.Flow = flow.Stats{Evicted: [flow.NumWorths]uint64{7, 2, 1}}
 	got := Drops(&c)
-	if len(got) != 3 || got["packets_time_outlier"] != 1 || got["windows_closed_early"] != 2 || got["flows_evicted"] != 3 {
+	if len(got) != 5 || got["packets_time_outlier"] != 1 || got["windows_closed_early"] != 2 ||
+		got["flows_evicted"] != 10 || got["flows_evicted_answered"] != 2 || got["flows_evicted_labelled"] != 1 {
 		t.Errorf("drops are %v", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
 	"github.com/weirnet/weir/packet"
 )
@@ -124,15 +125,17 @@ func DecodeErrors(c *meter.Counters) map[string]uint64 {
 func Drops(c *meter.Counters) map[string]uint64 {
 	drops := map[string]uint64{}
 	for name, n := range map[string]uint64{
-		"flows_evicted":         c.Flow.Evicted,
-		"openings_cut_short":    c.Flow.OpeningsShort,
-		"fragments_unmatched":   c.Flow.FragmentsAlone,
-		"fragments_forgotten":   c.Flow.FragmentsEvicted,
-		"packets_late":          c.Window.Late,
-		"packets_lost":          c.Window.Lost,
-		"packets_time_outlier":  c.TimeOutliers,
-		"empty_windows_skipped": uint64(c.Window.Skipped),
-		"windows_closed_early":  c.ClosedForMem,
+		"flows_evicted":          c.Flow.Evicted[flow.Unanswered] + c.Flow.Evicted[flow.Answered] + c.Flow.Evicted[flow.Labelled],
+		"flows_evicted_answered": c.Flow.Evicted[flow.Answered],
+		"flows_evicted_labelled": c.Flow.Evicted[flow.Labelled],
+		"openings_cut_short":     c.Flow.OpeningsShort,
+		"fragments_unmatched":    c.Flow.FragmentsAlone,
+		"fragments_forgotten":    c.Flow.FragmentsEvicted,
+		"packets_late":           c.Window.Late,
+		"packets_lost":           c.Window.Lost,
+		"packets_time_outlier":   c.TimeOutliers,
+		"empty_windows_skipped":  uint64(c.Window.Skipped),
+		"windows_closed_early":   c.ClosedForMem,
 	} {
 		if n > 0 {
 			drops[name] = n

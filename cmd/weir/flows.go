@@ -121,7 +121,7 @@ type endedFlows struct {
 // Ended implements meter.Handler.
 func (e endedFlows) Ended(f *flow.Flow, at uint64) {
 	ended := *f
-	ended.Opening = nil // the table's again
+	ended.Opening = nil // the table's
 	e.queue.Put(at, f.FirstPacket, ended)
 }
 
