@@ -115,6 +115,7 @@ type Meter struct {
 
 	sweepFrom, sweepTo int64 // the second of the last sweep
 	nextTick           int64
+	calm               int64 // before this time nothing has to be done but to count
 
 	now    *stretch   // being filled
 	flight []*stretch // with the workers, oldest first
@@ -135,7 +136,7 @@ func New(cfg Config, workers int, handler func(worker int) Handler) (*Meter, err
 	if cfg.Found == nil {
 		cfg.Found = NewFindings(func(struct{}) {})
 	}
-	m := &Meter{cfg: cfg, open: math.MinInt64, nextTick: math.MinInt64}
+	m := &Meter{cfg: cfg, open: math.MinInt64, nextTick: math.MinInt64, calm: math.MinInt64}
 	if cfg.Every <= 0 {
 		m.nextTick = math.MaxInt64
 	}
@@ -165,56 +166,76 @@ func New(cfg Config, workers int, handler func(worker int) Handler) (*Meter, err
 
 // Add meters a batch. When it returns, nothing of the batch is held any more.
 func (m *Meter) Add(batch []capture.Packet) {
-	for i := range batch {
+	for len(batch) > 0 {
 		if m.now.full() {
 			m.pass()
 		}
-		m.decode(&batch[i])
+		batch = batch[m.decode(batch):]
 	}
 	if len(m.workers) == 1 {
 		m.Wait()
 	}
 }
 
-// decode appends a packet to the stretch at hand, after what has to be done before it.
-func (m *Meter) decode(p *capture.Packet) {
-	ordinal, nanos := m.counters.Packets, p.Nanos
-	if ordinal%boundEvery == 0 && m.series != nil {
+// decode appends packets to the stretch at hand, as many as there is room for, with the marks between
+// them, and returns how many.
+func (m *Meter) decode(batch []capture.Packet) (n int) {
+	if m.counters.Packets%boundEvery == 0 && m.series != nil {
 		m.boundWindows()
 	}
 	s := m.now
-	s.items = s.items[:s.at+1] // there is room: see Add
-	it := &s.items[s.at]
-	var reason packet.Reason
-	if m.cfg.Tunnels {
-		reason = it.headers.DecodeInner(p.Link, p.Data, p.WireLen)
-	} else {
-		reason = it.headers.Decode(p.Link, p.Data, p.WireLen)
-	}
-	if len(m.workers) == 1 {
+	room := min(cap(s.items)-len(s.items), int(boundEvery-m.counters.Packets%boundEvery))
+	batch = batch[:min(len(batch), room)]
+	for i := range batch {
+		p := &batch[i]
+		s.items = s.items[:s.at+1]
+		it := &s.items[s.at]
+		var reason packet.Reason
+		if m.cfg.Tunnels {
+			reason = it.headers.DecodeInner(p.Link, p.Data, p.WireLen)
+		} else {
+			reason = it.headers.Decode(p.Link, p.Data, p.WireLen)
+		}
 		it.packet = p
-	} else {
-		s.copy(it, p, int(flow.ShardHash(&it.headers)%uint64(len(m.workers))), m.data)
+		if len(m.workers) > 1 {
+			s.copy(it, int(flow.ShardHash(&it.headers)%uint64(len(m.workers))), m.data)
+		}
+		it.counts = m.series != nil && it.headers.Version != 0 && (len(m.cfg.Home) == 0 || m.filter.Counts(&it.headers))
+		if !m.time.flows(p.Nanos) || p.Nanos >= m.calm {
+			m.observe(p.Nanos, it.counts)
+		}
+		it.counted = it.counts && p.Nanos >= m.open
+		m.counters.Bytes += uint64(p.WireLen)
+		m.counters.Decoded[reason]++
+		if m.cfg.OnPacket != nil {
+			m.cfg.OnPacket(m.counters.Packets, p.Nanos, &it.headers, it.counted)
+		}
+		m.counters.Packets++
+		s.at++
+		if len(s.data) >= sharedData {
+			return i + 1
+		}
 	}
-	counts := m.series != nil && it.headers.Version != 0 && m.filter.Counts(&it.headers)
-	if m.time.observe(nanos) {
-		if counts && m.clock.Observe(nanos) {
-			m.closeWindows(m.clock.Due())
-		}
-		if nanos >= m.nextTick {
-			m.tick(nanos)
-		}
-		if nanos < m.sweepFrom || nanos >= m.sweepTo {
-			m.sweep(nanos)
-		}
+	return len(batch)
+}
+
+// observe takes the time of a packet that may move more than the stream's own time.
+func (m *Meter) observe(nanos int64, counts bool) {
+	if !m.time.observe(nanos) {
+		return
 	}
-	it.counts, it.counted = counts, counts && nanos >= m.open
-	s.at++
-	m.counters.Packets++
-	m.counters.Bytes += uint64(p.WireLen)
-	m.counters.Decoded[reason]++
-	if m.cfg.OnPacket != nil {
-		m.cfg.OnPacket(ordinal, nanos, &it.headers, it.counted)
+	if counts && m.clock.Observe(nanos) {
+		m.closeWindows(m.clock.Due())
+	}
+	if nanos >= m.nextTick {
+		m.tick(nanos)
+	}
+	if nanos < m.sweepFrom || nanos >= m.sweepTo {
+		m.sweep(nanos)
+	}
+	m.calm = min(m.nextTick, m.sweepTo)
+	if m.series != nil {
+		m.calm = min(m.calm, m.clock.Next())
 	}
 }
 

@@ -102,8 +102,10 @@ func (s *stretch) begin(first uint64) {
 
 func (s *stretch) full() bool { return len(s.items) == cap(s.items) || len(s.data) >= sharedData }
 
-// copy makes a packet the stretch's own, with its bytes if they are asked for, and its item a worker's.
-func (s *stretch) copy(it *item, p *capture.Packet, worker int, data bool) {
+// copy makes the packet of the last item the stretch's own, with its bytes if they are asked for, and the
+// item a worker's.
+func (s *stretch) copy(it *item, worker int, data bool) {
+	p := it.packet
 	s.of[worker] = append(s.of[worker], uint16(s.at))
 	q := &s.packets[s.at]
 	*q = *p

@@ -69,8 +69,10 @@ const (
 	sixSlotBytes  = 24
 )
 
-func fourHash(addr uint32) uint64 {
-	hi, lo := bits.Mul64(uint64(addr)^addrSecret1, addrSecret2)
+func fourHash(addr uint32) uint64 { return fourHashOf(addr, addrSecret1, addrSecret2) }
+
+func fourHashOf(addr uint32, secret1, secret2 uint64) uint64 {
+	hi, lo := bits.Mul64(uint64(addr)^secret1, secret2)
 	return hi ^ lo
 }
 
@@ -96,13 +98,16 @@ func (t *addrTally) addAll(addrs []uint32) {
 		return
 	}
 	slots, mask := t.four, uint64(len(t.four)-1)
+	secret1, secret2 := addrSecret1, addrSecret2
 	if len(slots) >= touchFrom/fourSlotBytes {
+		var sum fourSlot
 		for _, addr := range addrs {
-			t.touched += slots[fourHash(addr)&mask]
+			sum += slots[fourHashOf(addr, secret1, secret2)&mask]
 		}
+		t.touched = sum
 	}
 	for _, addr := range addrs {
-		i := fourHash(addr) & mask
+		i := fourHashOf(addr, secret1, secret2) & mask
 		for {
 			s := slots[i]
 			if s.packets() == 0 {
@@ -342,20 +347,22 @@ func (t *portTally) find(port uint16) *uint64 {
 
 // add counts one packet of a port.
 func (t *portTally) add(port uint16) {
-	if len(t.all) <= int(port) {
+	if t.all == nil {
+		if len(t.slots) > 0 {
+			if s := t.find(port); *s != 0 {
+				*s++
+				return
+			}
+		}
 		t.addMany(port, 1)
 		return
 	}
-	switch n := t.all[port]; n {
-	case math.MaxUint16:
-		t.hold(port, math.MaxUint16)
-		t.all[port] = 1
-	case 0:
-		t.used++
-		fallthrough
-	default:
-		t.all[port] = n + 1
+	n := t.all[port]
+	if n == 0 || n == math.MaxUint16 {
+		t.addMany(port, 1)
+		return
 	}
+	t.all[port] = n + 1
 }
 
 // addMany counts any number of packets.
