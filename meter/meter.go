@@ -196,9 +196,13 @@ func (m *Meter) decode(batch []capture.Packet) (n int) {
 		} else {
 			reason = it.headers.Decode(p.Link, p.Data, p.WireLen)
 		}
-		it.packet = p
+		it.nanos, it.wireLen, it.packet = p.Nanos, p.WireLen, p
 		if len(m.workers) > 1 {
-			s.copy(it, int(flow.ShardHash(&it.headers)%uint64(len(m.workers))), m.data)
+			w := flow.ShardHash(&it.headers) % uint64(len(m.workers))
+			s.of[w] = append(s.of[w], uint16(s.at))
+			if it.packet = nil; m.data {
+				it.packet = s.keep(p)
+			}
 		}
 		it.counts = m.series != nil && it.headers.Version != 0 && (len(m.cfg.Home) == 0 || m.filter.Counts(&it.headers))
 		if !m.time.flows(p.Nanos) || p.Nanos >= m.calm {

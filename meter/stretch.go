@@ -18,7 +18,7 @@ type stretch struct {
 	items   []item
 	marks   []mark
 	at      int              // index of the item that marks come before
-	packets []capture.Packet // of the items, with several workers: what Add was given is the caller's again
+	packets []capture.Packet // of the items, where several workers look into them: what Add was given is the caller's again
 	data    []byte           // what packets' Data lies in
 	of      [][]uint16       // indexes of each worker's items
 	done    chan struct{}    // every worker sends when it is done
@@ -35,12 +35,15 @@ const (
 // maxFlight is how many stretches may be with the workers at a time.
 const maxFlight = 4
 
-// item is a packet on its way to its worker.
+// item is a packet on its way to its worker: two cache lines, which change from one processor to
+// another when there are several workers.
 type item struct {
 	headers packet.Headers
-	packet  *capture.Packet
-	counts  bool // in windows
-	counted bool // in the window of its time, which is still open
+	nanos   int64
+	packet  *capture.Packet // nil where several workers have no need of it
+	wireLen int             // bytes on the wire
+	counts  bool            // in windows
+	counted bool            // in the window of its time, which is still open
 }
 
 // mark is something that every worker does between two packets.
@@ -75,7 +78,7 @@ type answer struct {
 func newStretch(workers int) *stretch {
 	s := &stretch{of: make([][]uint16, workers), done: make(chan struct{}, workers)}
 	if workers > 1 {
-		s.items, s.packets = make([]item, 0, sharedLen), make([]capture.Packet, sharedLen)
+		s.items = make([]item, 0, sharedLen)
 		return s
 	}
 	s.items = make([]item, 0, aloneLen)
@@ -102,24 +105,20 @@ func (s *stretch) begin(first uint64) {
 
 func (s *stretch) full() bool { return len(s.items) == cap(s.items) || len(s.data) >= sharedData }
 
-// copy makes the packet of the last item the stretch's own, with its bytes if they are asked for, and the
-// item a worker's.
-func (s *stretch) copy(it *item, worker int, data bool) {
-	p := it.packet
-	s.of[worker] = append(s.of[worker], uint16(s.at))
+// keep makes a packet, the last item's, the stretch's own.
+func (s *stretch) keep(p *capture.Packet) *capture.Packet {
+	if s.packets == nil {
+		s.packets = make([]capture.Packet, cap(s.items))
+	}
 	q := &s.packets[s.at]
 	*q = *p
-	it.packet = q
-	if !data {
-		q.Data, q.Comment = nil, nil
-		return
-	}
 	at, end := len(s.data), len(s.data)+len(p.Data)
 	s.data = append(append(s.data, p.Data...), p.Comment...)
 	q.Data = s.data[at:end:end]
 	if p.Comment != nil {
 		q.Comment = s.data[end:]
 	}
+	return q
 }
 
 // mark appends a mark.

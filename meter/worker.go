@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/window"
 )
@@ -13,9 +14,10 @@ type worker struct {
 	table   *flow.Table         // nil with NoFlows
 	windows *window.Accumulator // nil without windows
 	handler Handler
-	packets PacketHandler // the handler, if it wants to see packets
-	at      uint64        // ordinal of the packet at hand
-	packet  Packet        // given to packets, reused
+	packets PacketHandler  // the handler, if it wants to see packets
+	at      uint64         // ordinal of the packet at hand
+	packet  Packet         // given to packets, reused
+	bare    capture.Packet // of an item without one, reused
 	places  [fetchLen]flow.Place
 }
 
@@ -104,7 +106,7 @@ func (w *worker) meter(s *stretch, mine []uint16) {
 		if w.windows != nil {
 			for _, i := range few {
 				if it := &s.items[i]; it.counts {
-					w.windows.Add(it.packet.Nanos, &it.headers)
+					w.windows.Add(it.nanos, &it.headers)
 				}
 			}
 		}
@@ -119,11 +121,16 @@ func (w *worker) update(s *stretch, few []uint16) {
 	for k, i := range few {
 		it := &s.items[i]
 		w.at = s.first + uint64(i)
-		f, dir, joined := w.table.UpdateAt(w.places[k], &it.headers, it.packet, w.at)
+		p := it.packet
+		if p == nil {
+			p = &w.bare
+			p.Nanos, p.WireLen = it.nanos, it.wireLen
+		}
+		f, dir, joined := w.table.UpdateAt(w.places[k], &it.headers, p, w.at)
 		if w.packets == nil || !f.Exists() {
 			continue
 		}
-		w.packet = Packet{w.at, it.packet, &it.headers, f, dir, joined, it.counted}
+		w.packet = Packet{w.at, p, &it.headers, f, dir, joined, it.counted}
 		final := f.Final()
 		w.packets.Packet(&w.packet)
 		if !final && f.Final() {
@@ -131,7 +138,7 @@ func (w *worker) update(s *stretch, few []uint16) {
 		}
 		if it.counted {
 			if class := f.Label().Class; class != flow.NoClass {
-				w.windows.Label(it.packet.Nanos, class)
+				w.windows.Label(it.nanos, class)
 			}
 		}
 	}
