@@ -24,7 +24,7 @@ func TestUpdateDoesNotAllocate(t *testing.T) {
 		table.Sweep(p.Nanos)
 		places[0] = table.Place(&h)
 		table.Fetch(places[:])
-		f, _, _ := table.UpdateAt(places[0], &h, &p, 1)
+		f, _, _ := table.UpdateAt(&places[0], &h, &p, 1)
 		f.SetLabel(Label{Class: 1, Confidence: 0.5})
 		f.SetTag(f.Tag() + uint32(f.Label().Class))
 	}); n != 0 {
@@ -94,7 +94,7 @@ func (w *traffic) batch(t *Table, n int) {
 	}
 	t.Fetch(w.places[:n])
 	for i := range n {
-		t.UpdateAt(w.places[i], &w.items[i].h, &w.items[i].p, w.n)
+		t.UpdateAt(&w.places[i], &w.items[i].h, &w.items[i].p, w.n)
 	}
 }
 
@@ -116,17 +116,21 @@ func BenchmarkUpdate(b *testing.B) {
 			w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
 			b.Run("batch", func(b *testing.B) {
 				b.ReportAllocs()
+				from := cpuTime()
 				for n := 0; n < b.N; n += len(w.items) {
 					w.batch(t, len(w.items))
 				}
+				reportCPU(b, from, b.N)
 				b.ReportMetric(float64(t.footprint())/float64(t.alive), "B/flow")
 			})
 			b.Run("single", func(b *testing.B) {
 				b.ReportAllocs()
+				from := cpuTime()
 				for b.Loop() {
 					w.set(0, w.random())
 					t.Update(&w.items[0].h, &w.items[0].p, w.n)
 				}
+				reportCPU(b, from, b.N)
 			})
 			if t.alive != flows || t.Stats().Flows != uint64(flows) {
 				b.Fatalf("%d flows, want %d", t.Stats().Flows, flows)
@@ -140,10 +144,12 @@ func BenchmarkUpdate(b *testing.B) {
 			t := newPlain(Config{OpeningPackets: -1})
 			w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
 			b.ReportAllocs()
+			from := cpuTime()
 			for b.Loop() {
 				w.set(0, w.random())
 				t.Update(&w.items[0].h, &w.items[0].p, w.n)
 			}
+			reportCPU(b, from, b.N)
 		})
 	}
 }
@@ -175,9 +181,11 @@ func BenchmarkFlood(b *testing.B) {
 				t.Update(&w.items[0].h, &w.items[0].p, w.n)
 			}
 			b.ReportAllocs()
+			from := cpuTime()
 			for n := 0; n < b.N; n += len(w.items) {
 				w.batch(t, len(w.items))
 			}
+			reportCPU(b, from, b.N)
 		})
 	}
 }

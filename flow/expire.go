@@ -117,9 +117,8 @@ type flush struct {
 	next   []ending
 	all    []ending // the memory of next
 	before uint64   // all flows with a lower first packet are in next
-	known  bool     // next is right as long as no flow starts or ends elsewhere,
-	flows  uint64   // which these counts tell
-	ended  uint32
+	flows  uint64   // Stats.Flows when next was right: it is as long as no flow starts
+	ended  uint32   // or ends elsewhere
 }
 
 const flushLen = 1 << 20

@@ -89,7 +89,7 @@ func (w *worker) takeFew(items []item) {
 			continue
 		}
 		w.at = it.ordinal
-		f, dir, joined := w.table.UpdateAt(w.places[mine], &it.headers, it.packet, it.ordinal)
+		f, dir, joined := w.table.UpdateAt(&w.places[mine], &it.headers, it.packet, it.ordinal)
 		mine++
 		if !f.Exists() {
 			continue
