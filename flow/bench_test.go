@@ -18,13 +18,11 @@ func TestUpdateDoesNotAllocate(t *testing.T) {
 	for range 20 {
 		table.Update(&h, &p, 0)
 	}
-	var places [1]Place
 	if n := testing.AllocsPerRun(1000, func() {
 		p.Nanos++
 		table.Sweep(p.Nanos)
-		places[0] = table.Place(&h)
-		table.Fetch(places[:])
-		f, _, _ := table.UpdateAt(&places[0], &h, &p, 1)
+		table.Expect(&h)
+		f, _, _ := table.Update(&h, &p, 1)
 		f.SetLabel(Label{Class: 1, Confidence: 0.5})
 		f.SetTag(f.Tag() + uint32(f.Label().Class))
 	}); n != 0 {
@@ -55,12 +53,11 @@ func TestUpdateDoesNotAllocate(t *testing.T) {
 type traffic struct {
 	flows uint64
 	state uint64
-	items [64]struct {
+	items [MaxExpected]struct {
 		h packet.Headers
 		p capture.Packet
 	}
-	places [64]Place
-	n      uint64
+	n uint64
 }
 
 func newTraffic(flows int) *traffic {
@@ -86,15 +83,18 @@ func (w *traffic) random() uint64 {
 	return (w.state >> 32) * w.flows >> 32
 }
 
-// batch counts n packets of random flows, all fetched before the first is counted.
-func (w *traffic) batch(t *Table, n int) {
-	for i := range n {
-		w.set(i, w.random())
-		w.places[i] = t.Place(&w.items[i].h)
-	}
-	t.Fetch(w.places[:n])
-	for i := range n {
-		t.UpdateAt(&w.places[i], &w.items[i].h, &w.items[i].p, w.n)
+// stream counts n packets of random flows, each expected a while before.
+func (w *traffic) stream(t *Table, n int) {
+	const ahead = 32
+	for i := range n + ahead {
+		if i < n {
+			w.set(i%MaxExpected, w.random())
+			t.Expect(&w.items[i%MaxExpected].h)
+		}
+		if i >= ahead {
+			it := &w.items[(i-ahead)%MaxExpected]
+			t.Update(&it.h, &it.p, w.n)
+		}
 	}
 }
 
@@ -114,12 +114,10 @@ func BenchmarkUpdate(b *testing.B) {
 			t := New(Config{OpeningPackets: -1})
 			defer t.Close()
 			w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
-			b.Run("batch", func(b *testing.B) {
+			b.Run("stream", func(b *testing.B) {
 				b.ReportAllocs()
 				from := cpuTime()
-				for n := 0; n < b.N; n += len(w.items) {
-					w.batch(t, len(w.items))
-				}
+				w.stream(t, b.N)
 				reportCPU(b, from, b.N)
 				b.ReportMetric(float64(t.footprint())/float64(t.alive), "B/flow")
 			})
@@ -182,9 +180,7 @@ func BenchmarkFlood(b *testing.B) {
 			}
 			b.ReportAllocs()
 			from := cpuTime()
-			for n := 0; n < b.N; n += len(w.items) {
-				w.batch(t, len(w.items))
-			}
+			w.stream(t, b.N)
 			reportCPU(b, from, b.N)
 		})
 	}

@@ -91,14 +91,22 @@ func (t *Table) sameEnds(c *cell, e ends) bool {
 	return s.src == *e.a && s.dst == *e.b
 }
 
+// hash returns the hash of an ident.
+func (t *Table) hash(id *ident, e ends) uint64 {
+	if id.rest&isIPv6 == 0 {
+		return id.hash(t.seed) & t.mask
+	}
+	return id.hash6(t.seed, e) & t.mask
+}
+
 // hashOf returns the hash of a flow.
 func (t *Table) hashOf(c *cell) uint64 {
 	id := ident{c.addrs, c.rest & keyMask}
 	if id.rest&isIPv6 == 0 {
-		return id.hash(t.seed) & t.mask
+		return t.hash(&id, ends{})
 	}
 	s := t.sideCell(c.side)
-	return id.hash6(t.seed, ends{&s.src, &s.dst}) & t.mask
+	return t.hash(&id, ends{&s.src, &s.dst})
 }
 
 // key returns the key of a flow as its originator has it.

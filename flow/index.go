@@ -3,8 +3,6 @@ package flow
 import (
 	"math"
 	"math/bits"
-
-	"github.com/weirnet/weir/packet"
 )
 
 // index finds cells by hash: a directory of pages by the first bits of the hash, and in a page buckets
@@ -62,7 +60,7 @@ type pageInfo struct {
 }
 
 const (
-	pageLen       = 512 // entries
+	pageLen       = 2048 // entries
 	bucketLen     = 8
 	numBuckets    = pageLen / bucketLen
 	splitAt       = pageLen * 4 / 5 // entries
@@ -88,6 +86,9 @@ func (x *index) newPage(depth uint8) uint32 {
 
 // pageOf returns the number of the page of a hash.
 func (x *index) pageOf(hash uint64) uint32 { return x.directory[hash>>(x.shift&63)] }
+
+// home returns the bucket where the entry of a hash belongs.
+func (x *index) home(hash uint64) *bucket { return x.page(x.pageOf(hash)).home(tagOf(hash)) }
 
 func (x *index) page(n uint32) *page { return &x.pages[n/pagesPerPiece][n%pagesPerPiece] }
 
@@ -231,62 +232,4 @@ func (t *Table) find(hash uint64, id *ident, e ends) uint32 {
 		}
 	}
 	return 0
-}
-
-// Place is what is known of a packet's flow before the table is asked for it, and then where it was
-// found. See Table.Fetch.
-type Place struct {
-	id       ident
-	hash     uint64
-	cell     uint32 // that the flow had, 0: not known
-	ended    uint32 // flows that had ended when it was found
-	hashed   bool
-	reversed bool // the packet goes against the direction of id
-}
-
-// Place returns the Place of a packet. It only reads what New has set, so any goroutine may call it.
-func (t *Table) Place(h *packet.Headers) (at Place) {
-	if h.Version == 0 || h.Has&packet.Fragment != 0 {
-		return at // UpdateAt finds out about these
-	}
-	at.id, at.reversed = identify(h, t.cfg.Directional)
-	if at.id.rest&isIPv6 != 0 {
-		at.hash, at.hashed = at.id.hash6(t.seed, endsOf(h, at.reversed))&t.mask, true
-	}
-	return at
-}
-
-// Fetch brings into the processor's caches what UpdateAt will need for the places, all at once: in a table of
-// millions of flows every one is far away in memory, and waiting for many takes little longer than
-// for one. Some 64 are a good number. It changes nothing but the places, which stay good for any later UpdateAt.
-func (t *Table) Fetch(places []Place) {
-	// Each pass does little, so that the processor has many of its loads under way.
-	for i := range places {
-		if at := &places[i]; !at.hashed {
-			at.hash, at.hashed = at.id.hash(t.seed)&t.mask, true
-		}
-	}
-	x := &t.index
-	var sum uint64 // of what is read, so that it is read
-	for i := range places {
-		hash := places[i].hash
-		sum += x.page(x.pageOf(hash)).home(tagOf(hash)).tags[0]
-	}
-	for i := range places {
-		at := &places[i]
-		at.cell = x.page(x.pageOf(at.hash)).home(tagOf(at.hash)).look(tagOf(at.hash))
-		at.ended = t.ended
-	}
-	sides := uint64(0)
-	for i := range places {
-		c := t.cell(places[i].cell)
-		sum += uint64(c.side)
-		sides |= c.rest & isIPv6
-	}
-	if sides != 0 {
-		for i := range places {
-			sum += t.sideCell(t.cell(places[i].cell).side).salt
-		}
-	}
-	t.fetched = sum
 }

@@ -119,10 +119,10 @@ type Table struct {
 	ended     uint32 // flows so far, modulo 2³²
 	fragments fragments
 	pool      *pool
+	ahead     lookahead
 	ending    []ending // of the Sweep at work
 	flush     flush
 	record    Flow // given to OnEnd
-	fetched   uint64
 	stats     Stats
 }
 
@@ -176,33 +176,24 @@ func (t *Table) Close() {
 // was over before it, or when it is a SYN without ACK and the old one is closed. FIN and RST alone
 // end nothing: what trails behind them belongs to the flow.
 func (t *Table) Update(h *packet.Headers, p *capture.Packet, ordinal uint64) (f Ref, dir Direction, payload bool) {
-	at := t.Place(h)
-	return t.UpdateAt(&at, h, p, ordinal)
-}
-
-// UpdateAt is Update of a packet whose Place is known.
-func (t *Table) UpdateAt(at *Place, h *packet.Headers, p *capture.Packet, ordinal uint64) (f Ref, dir Direction, payload bool) {
 	if h.Version == 0 {
+		t.next(h)
 		return Ref{}, Originator, false
 	}
 	if t.room == 0 {
 		t.evict(0)
 	}
 	t.newest = ordinal
+	at := t.next(h)
 	if h.Has&packet.Fragment != 0 {
-		at = new(Place)
 		at.id, at.reversed = identOf(t.fragments.key(h, p.Nanos, &t.stats), t.cfg.Directional)
+		at.stage = identified
 	}
 	e := endsOf(h, at.reversed) // a fragment's key has its addresses too
 	n := at.cell
-	if n == 0 || at.ended != t.ended || !t.matches(t.cell(n), &at.id, e) {
-		if !at.hashed {
-			at.hashed = true
-			if at.id.rest&isIPv6 == 0 {
-				at.hash = at.id.hash(t.seed) & t.mask
-			} else {
-				at.hash = at.id.hash6(t.seed, e) & t.mask
-			}
+	if at.stage != looked || at.ended != t.ended || n == 0 || !t.matches(t.cell(n), &at.id, e) {
+		if at.stage == identified {
+			at.hash = t.hash(&at.id, e)
 		}
 		n = t.find(at.hash, &at.id, e)
 	}
@@ -248,7 +239,7 @@ func (t *Table) over(c *cell, h *packet.Headers, nanos int64) EndReason {
 }
 
 // start puts a blank flow into the table and returns its cell.
-func (t *Table) start(at *Place, e ends, salt uint64, nanos int64) uint32 {
+func (t *Table) start(at *expected, e ends, salt uint64, nanos int64) uint32 {
 	if t.alive >= t.cfg.MaxFlows {
 		t.evict(0)
 	}

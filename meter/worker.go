@@ -15,11 +15,7 @@ type worker struct {
 	handler Handler
 	at      uint64 // ordinal of the packet at hand
 	packet  Packet // given to handler, reused
-	places  [fetched]flow.Place
 }
-
-// fetched is how many packets the flow table looks up at a time.
-const fetched = 64
 
 func newWorker(cfg Config, index, workers int, series *window.Series, handler func(int) Handler) *worker {
 	w := &worker{index: index}
@@ -55,24 +51,21 @@ func (m *Meter) run(items []item) {
 // take takes the worker's packets from items.
 func (w *worker) take(items []item) {
 	for len(items) > 0 {
-		n := min(len(items), fetched)
+		n := min(len(items), flow.MaxExpected)
 		w.takeFew(items[:n])
 		items = items[n:]
 	}
 }
 
-// takeFew is take for no more than fetched items.
+// takeFew is take for no more than flow.MaxExpected items.
 func (w *worker) takeFew(items []item) {
 	if w.table != nil {
-		mine := w.places[:0]
 		for i := range items {
 			if items[i].worker == w.index {
-				mine = append(mine, w.table.Place(&items[i].headers))
+				w.table.Expect(&items[i].headers)
 			}
 		}
-		w.table.Fetch(mine)
 	}
-	mine := 0
 	for i := range items {
 		it := &items[i]
 		if it.sweep && w.table != nil {
@@ -89,8 +82,7 @@ func (w *worker) takeFew(items []item) {
 			continue
 		}
 		w.at = it.ordinal
-		f, dir, joined := w.table.UpdateAt(&w.places[mine], &it.headers, it.packet, it.ordinal)
-		mine++
+		f, dir, joined := w.table.Update(&it.headers, it.packet, it.ordinal)
 		if !f.Exists() {
 			continue
 		}
