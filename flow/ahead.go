@@ -72,9 +72,8 @@ func (at *expected) identify(h *packet.Headers, directional bool) {
 	}
 }
 
-// lookAhead takes the other steps for the packets next to come: it asks for the buckets of those two groups ahead, and for the cells of
-// those one group ahead.
-func (t *Table) lookAhead() {
+// fetchBuckets hashes the packets up to three groups ahead and asks for their buckets.
+func (t *Table) fetchBuckets() {
 	a := &t.ahead
 	from, to := a.hashed, a.head+min(a.tail-a.head, 3*group)
 	for i := from; i != to; i++ {
@@ -86,7 +85,13 @@ func (t *Table) lookAhead() {
 		prefetch(unsafe.Pointer(t.index.home(a.queue[i%MaxExpected].hash)))
 	}
 	a.hashed = to
-	from, to = a.looked, a.head+min(a.tail-a.head, 2*group)
+}
+
+// fetchCells looks up the packets up to two groups ahead and asks for their cells; for those in the
+// first group, whose cells have come, it asks for the addresses of IPv6.
+func (t *Table) fetchCells() {
+	a := &t.ahead
+	from, to := a.looked, a.head+min(a.hashed-a.head, 2*group)
 	for i := from; i != to; i++ {
 		at := &a.queue[i%MaxExpected]
 		at.cell = t.index.home(at.hash).look(tagOf(at.hash))
@@ -97,7 +102,7 @@ func (t *Table) lookAhead() {
 		prefetch(unsafe.Pointer(t.cell(a.queue[i%MaxExpected].cell)))
 	}
 	a.looked = to
-	for i := a.head; i != a.head+min(a.tail-a.head, group); i++ {
+	for i := a.head; i != a.head+min(a.looked-a.head, group); i++ {
 		if at := &a.queue[i%MaxExpected]; at.id.rest&isIPv6 != 0 {
 			prefetch(unsafe.Pointer(t.cell(t.cell(at.cell).side)))
 		}
@@ -109,8 +114,11 @@ func (t *Table) next(h *packet.Headers) *expected {
 	a := &t.ahead
 	if a.head != a.tail {
 		if at := &a.queue[a.head%MaxExpected]; at.headers == uintptr(unsafe.Pointer(h)) {
+			if a.head%group == group/2 || a.hashed == a.head {
+				t.fetchBuckets()
+			}
 			if a.head%group == 0 || a.looked == a.head {
-				t.lookAhead()
+				t.fetchCells()
 			}
 			a.head++
 			return at

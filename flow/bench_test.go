@@ -83,12 +83,12 @@ func (w *traffic) random() uint64 {
 	return (w.state >> 32) * w.flows >> 32
 }
 
-// stream counts n packets of random flows, each expected a while before.
-func (w *traffic) stream(t *Table, n int) {
+// stream counts n packets, the i-th of the flow that next names, each expected a while before.
+func (w *traffic) stream(t *Table, n int, next func() uint64) {
 	const ahead = 32
 	for i := range n + ahead {
 		if i < n {
-			w.set(i%MaxExpected, w.random())
+			w.set(i%MaxExpected, next())
 			t.Expect(&w.items[i%MaxExpected].h)
 		}
 		if i >= ahead {
@@ -99,11 +99,9 @@ func (w *traffic) stream(t *Table, n int) {
 }
 
 // fill starts every flow.
-func (w *traffic) fill(update func(*packet.Headers, *capture.Packet, uint64)) {
-	for i := range w.flows {
-		w.set(0, i)
-		update(&w.items[0].h, &w.items[0].p, w.n)
-	}
+func (w *traffic) fill(t *Table) {
+	flow := uint64(0)
+	w.stream(t, int(w.flows), func() uint64 { flow++; return flow - 1 })
 }
 
 // BenchmarkUpdate counts packets of known flows: as weir does, one by one, and in the plain twin.
@@ -113,11 +111,11 @@ func BenchmarkUpdate(b *testing.B) {
 			w := newTraffic(flows)
 			t := New(Config{OpeningPackets: -1})
 			defer t.Close()
-			w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
+			w.fill(t)
 			b.Run("stream", func(b *testing.B) {
 				b.ReportAllocs()
 				from := cpuTime()
-				w.stream(t, b.N)
+				w.stream(t, b.N, w.random)
 				reportCPU(b, from, b.N)
 				b.ReportMetric(float64(t.footprint())/float64(t.alive), "B/flow")
 			})
@@ -140,7 +138,10 @@ func BenchmarkUpdate(b *testing.B) {
 		b.Run(fmt.Sprintf("flows=%d/plain", flows), func(b *testing.B) {
 			w := newTraffic(flows)
 			t := newPlain(Config{OpeningPackets: -1})
-			w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
+			for i := range w.flows {
+				w.set(0, i)
+				t.Update(&w.items[0].h, &w.items[0].p, w.n)
+			}
 			b.ReportAllocs()
 			from := cpuTime()
 			for b.Loop() {
@@ -159,7 +160,7 @@ func BenchmarkStart(b *testing.B) {
 			for b.Loop() {
 				w := newTraffic(flows)
 				t := New(Config{OpeningPackets: -1})
-				w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
+				w.fill(t)
 				t.Close()
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*flows), "ns/flow")
@@ -174,13 +175,11 @@ func BenchmarkFlood(b *testing.B) {
 			t := New(Config{OpeningPackets: -1, Memory: memory})
 			defer t.Close()
 			w := newTraffic(1 << 32)
-			for range t.maxCells {
-				w.set(0, w.random())
-				t.Update(&w.items[0].h, &w.items[0].p, w.n)
-			}
+			w.stream(t, t.maxCells, w.random)
 			b.ReportAllocs()
+			b.ResetTimer()
 			from := cpuTime()
-			w.stream(t, b.N)
+			w.stream(t, b.N, w.random)
 			reportCPU(b, from, b.N)
 		})
 	}
@@ -194,7 +193,7 @@ func BenchmarkSweep(b *testing.B) {
 			b.StopTimer()
 			w := newTraffic(flows)
 			t := New(Config{OpeningPackets: -1})
-			w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
+			w.fill(t)
 			b.StartTimer()
 			for s := int64(3600); s < 3602; s++ {
 				t.Sweep(s * 1e9)

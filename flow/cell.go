@@ -140,11 +140,9 @@ func (c *cell) flags() [2]uint8 {
 
 // id returns Flow.ID.
 func (t *Table) id(c *cell) uint64 {
-	k := t.key(c)
-	if c.rest&isReversed != 0 {
-		k.Src, k.Dst = k.Dst, k.Src
-		k.SrcPort, k.DstPort = k.DstPort, k.SrcPort
-	}
+	known := *c
+	known.rest &^= isReversed
+	k := t.key(&known)
 	var salt uint64
 	if c.side != 0 {
 		salt = t.sideCell(c.side).salt
