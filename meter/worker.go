@@ -50,22 +50,7 @@ func (m *Meter) run(items []item) {
 
 // take takes the worker's packets from items.
 func (w *worker) take(items []item) {
-	for len(items) > 0 {
-		n := min(len(items), flow.MaxExpected)
-		w.takeFew(items[:n])
-		items = items[n:]
-	}
-}
-
-// takeFew is take for no more than flow.MaxExpected items.
-func (w *worker) takeFew(items []item) {
-	if w.table != nil {
-		for i := range items {
-			if items[i].worker == w.index {
-				w.table.Expect(&items[i].headers)
-			}
-		}
-	}
+	seen, ahead := 0, 0 // items that were looked at, and the worker's packets of them still to take
 	for i := range items {
 		it := &items[i]
 		if it.sweep && w.table != nil {
@@ -81,6 +66,13 @@ func (w *worker) takeFew(items []item) {
 		if w.table == nil {
 			continue
 		}
+		for ; seen < len(items) && ahead < flow.MaxExpected/2; seen++ {
+			if items[seen].worker == w.index {
+				w.table.Expect(&items[seen].headers)
+				ahead++
+			}
+		}
+		ahead--
 		w.at = it.ordinal
 		f, dir, joined := w.table.Update(&it.headers, it.packet, it.ordinal)
 		if !f.Exists() {
