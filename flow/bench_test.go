@@ -18,13 +18,11 @@ func TestUpdateDoesNotAllocate(t *testing.T) {
 	for range 20 {
 		table.Update(&h, &p, 0)
 	}
-	var places [1]Place
 	if n := testing.AllocsPerRun(1000, func() {
 		p.Nanos++
 		table.Sweep(p.Nanos)
-		places[0] = table.Place(&h)
-		table.Fetch(places[:])
-		f, _, _ := table.UpdateAt(places[0], &h, &p, 1)
+		table.Expect(&h)
+		f, _, _ := table.Update(&h, &p, 1)
 		f.SetLabel(Label{Class: 1, Confidence: 0.5})
 		f.SetTag(f.Tag() + uint32(f.Label().Class))
 	}); n != 0 {
@@ -55,12 +53,11 @@ func TestUpdateDoesNotAllocate(t *testing.T) {
 type traffic struct {
 	flows uint64
 	state uint64
-	items [64]struct {
+	items [MaxExpected]struct {
 		h packet.Headers
 		p capture.Packet
 	}
-	places [64]Place
-	n      uint64
+	n uint64
 }
 
 func newTraffic(flows int) *traffic {
@@ -86,24 +83,25 @@ func (w *traffic) random() uint64 {
 	return (w.state >> 32) * w.flows >> 32
 }
 
-// batch counts n packets of random flows, all fetched before the first is counted.
-func (w *traffic) batch(t *Table, n int) {
-	for i := range n {
-		w.set(i, w.random())
-		w.places[i] = t.Place(&w.items[i].h)
-	}
-	t.Fetch(w.places[:n])
-	for i := range n {
-		t.UpdateAt(w.places[i], &w.items[i].h, &w.items[i].p, w.n)
+// stream counts n packets, the i-th of the flow that next names, each expected a while before.
+func (w *traffic) stream(t *Table, n int, next func() uint64) {
+	const ahead = 32
+	for i := range n + ahead {
+		if i < n {
+			w.set(i%MaxExpected, next())
+			t.Expect(&w.items[i%MaxExpected].h)
+		}
+		if i >= ahead {
+			it := &w.items[(i-ahead)%MaxExpected]
+			t.Update(&it.h, &it.p, w.n)
+		}
 	}
 }
 
 // fill starts every flow.
-func (w *traffic) fill(update func(*packet.Headers, *capture.Packet, uint64)) {
-	for i := range w.flows {
-		w.set(0, i)
-		update(&w.items[0].h, &w.items[0].p, w.n)
-	}
+func (w *traffic) fill(t *Table) {
+	flow := uint64(0)
+	w.stream(t, int(w.flows), func() uint64 { flow++; return flow - 1 })
 }
 
 // BenchmarkUpdate counts packets of known flows: as weir does, one by one, and in the plain twin.
@@ -113,20 +111,22 @@ func BenchmarkUpdate(b *testing.B) {
 			w := newTraffic(flows)
 			t := New(Config{OpeningPackets: -1})
 			defer t.Close()
-			w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
-			b.Run("batch", func(b *testing.B) {
+			w.fill(t)
+			b.Run("stream", func(b *testing.B) {
 				b.ReportAllocs()
-				for n := 0; n < b.N; n += len(w.items) {
-					w.batch(t, len(w.items))
-				}
+				from := cpuTime()
+				w.stream(t, b.N, w.random)
+				reportCPU(b, from, b.N)
 				b.ReportMetric(float64(t.footprint())/float64(t.alive), "B/flow")
 			})
 			b.Run("single", func(b *testing.B) {
 				b.ReportAllocs()
+				from := cpuTime()
 				for b.Loop() {
 					w.set(0, w.random())
 					t.Update(&w.items[0].h, &w.items[0].p, w.n)
 				}
+				reportCPU(b, from, b.N)
 			})
 			if t.alive != flows || t.Stats().Flows != uint64(flows) {
 				b.Fatalf("%d flows, want %d", t.Stats().Flows, flows)
@@ -138,12 +138,17 @@ func BenchmarkUpdate(b *testing.B) {
 		b.Run(fmt.Sprintf("flows=%d/plain", flows), func(b *testing.B) {
 			w := newTraffic(flows)
 			t := newPlain(Config{OpeningPackets: -1})
-			w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
+			for i := range w.flows {
+				w.set(0, i)
+				t.Update(&w.items[0].h, &w.items[0].p, w.n)
+			}
 			b.ReportAllocs()
+			from := cpuTime()
 			for b.Loop() {
 				w.set(0, w.random())
 				t.Update(&w.items[0].h, &w.items[0].p, w.n)
 			}
+			reportCPU(b, from, b.N)
 		})
 	}
 }
@@ -155,7 +160,7 @@ func BenchmarkStart(b *testing.B) {
 			for b.Loop() {
 				w := newTraffic(flows)
 				t := New(Config{OpeningPackets: -1})
-				w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
+				w.fill(t)
 				t.Close()
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*flows), "ns/flow")
@@ -170,14 +175,12 @@ func BenchmarkFlood(b *testing.B) {
 			t := New(Config{OpeningPackets: -1, Memory: memory})
 			defer t.Close()
 			w := newTraffic(1 << 32)
-			for range t.maxCells {
-				w.set(0, w.random())
-				t.Update(&w.items[0].h, &w.items[0].p, w.n)
-			}
+			w.stream(t, t.maxCells, w.random)
 			b.ReportAllocs()
-			for n := 0; n < b.N; n += len(w.items) {
-				w.batch(t, len(w.items))
-			}
+			b.ResetTimer()
+			from := cpuTime()
+			w.stream(t, b.N, w.random)
+			reportCPU(b, from, b.N)
 		})
 	}
 }
@@ -190,7 +193,7 @@ func BenchmarkSweep(b *testing.B) {
 			b.StopTimer()
 			w := newTraffic(flows)
 			t := New(Config{OpeningPackets: -1})
-			w.fill(func(h *packet.Headers, p *capture.Packet, n uint64) { t.Update(h, p, n) })
+			w.fill(t)
 			b.StartTimer()
 			for s := int64(3600); s < 3602; s++ {
 				t.Sweep(s * 1e9)

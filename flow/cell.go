@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"encoding/binary"
 	"math"
 	"math/bits"
 	"unsafe"
@@ -17,18 +18,15 @@ import (
 
 // cell is a flow.
 type cell struct {
-	src, dst  uint32 // key: see ident
-	ports     uint32
-	proto     uint8
-	what      uint8
-	flags     [2]uint8 // by Direction, as all counts
-	start     int64    // Flow.Start
-	side      uint32   // number of the flow's side cell
-	first     uint32   // lower bits of Flow.FirstPacket
-	age       uint32   // lower bits of Flow.Last - Flow.Start, ns
-	firstHigh uint16   // next firstBits-32 bits, and the bits below
-	ageHigh   uint16   // next 16 bits
-	packets   [2]uint16
+	addrs     uint64 // key: see ident
+	rest      uint64
+	start     int64     // Flow.Start
+	side      uint32    // number of the flow's side cell
+	first     uint32    // lower bits of Flow.FirstPacket
+	age       uint32    // lower bits of Flow.Last - Flow.Start, ns
+	firstHigh uint16    // next firstBits-32 bits, and the bits below
+	ageHigh   uint16    // next 16 bits
+	packets   [2]uint16 // by Direction, as all counts
 	link      [2]uint16 // frames' bytes on the wire less IP packets' bytes
 	ip        [2]uint32 // IP packets' bytes
 	payload   [2]uint32 // payloads' bytes
@@ -81,56 +79,70 @@ func (t *Table) sideCell(n uint32) *side { return (*side)(unsafe.Pointer(t.cell(
 func (t *Table) longCell(n uint32) *long { return (*long)(unsafe.Pointer(t.cell(n))) }
 
 // matches reports whether a cell holds the flow of an ident.
-func (t *Table) matches(c *cell, id *ident) bool {
-	if c.src != id.src || c.dst != id.dst || c.ports != id.ports || c.proto != id.proto || c.what&keyMask != id.what {
+func (t *Table) matches(c *cell, id *ident, e ends) bool {
+	if c.addrs^id.addrs|(c.rest^id.rest)&keyMask != 0 {
 		return false
 	}
-	if id.what&isIPv6 == 0 {
-		return true
-	}
-	s := t.sideCell(c.side)
-	return s.src == *id.a && s.dst == *id.b
+	return id.rest&isIPv6 == 0 || t.sameEnds(c, e)
 }
 
-// ident returns the ident of a flow. It points into the table.
-func (t *Table) ident(c *cell) ident {
-	id := ident{src: c.src, dst: c.dst, ports: c.ports, proto: c.proto, what: c.what & keyMask}
-	if id.what&isIPv6 != 0 {
-		s := t.sideCell(c.side)
-		id.a, id.b = &s.src, &s.dst
+func (t *Table) sameEnds(c *cell, e ends) bool {
+	s := t.sideCell(c.side)
+	return s.src == *e.a && s.dst == *e.b
+}
+
+// hash returns the hash of an ident.
+func (t *Table) hash(id *ident, e ends) uint64 {
+	if id.rest&isIPv6 == 0 {
+		return id.hash(t.seed) & t.mask
 	}
-	return id
+	return id.hash6(t.seed, e) & t.mask
+}
+
+// hashOf returns the hash of a flow.
+func (t *Table) hashOf(c *cell) uint64 {
+	id := ident{c.addrs, c.rest & keyMask}
+	if id.rest&isIPv6 == 0 {
+		return t.hash(&id, ends{})
+	}
+	s := t.sideCell(c.side)
+	return t.hash(&id, ends{&s.src, &s.dst})
 }
 
 // key returns the key of a flow as its originator has it.
 func (t *Table) key(c *cell) Key {
-	k := Key{Version: 4, Proto: c.proto, Kind: Kind(c.what & kindMask)}
-	if c.what&isIPv6 != 0 {
+	k := Key{Version: 4, Proto: c.proto(), Kind: Kind(c.rest >> kind & kindMask)}
+	if c.rest&isIPv6 != 0 {
 		s := t.sideCell(c.side)
 		k.Version, k.Src, k.Dst = 6, s.src, s.dst
 	} else {
-		k.Src = packet.Addr{byte(c.src >> 24), byte(c.src >> 16), byte(c.src >> 8), byte(c.src)}
-		k.Dst = packet.Addr{byte(c.dst >> 24), byte(c.dst >> 16), byte(c.dst >> 8), byte(c.dst)}
+		binary.BigEndian.PutUint32(k.Src[:4], uint32(c.addrs>>32))
+		binary.BigEndian.PutUint32(k.Dst[:4], uint32(c.addrs))
 	}
 	if k.Kind == Fragments {
-		k.FragID = c.ports
+		k.FragID = uint32(c.rest)
 	} else {
-		k.SrcPort, k.DstPort = uint16(c.ports>>16), uint16(c.ports)
+		k.SrcPort, k.DstPort = uint16(c.rest>>sourcePort), uint16(c.rest>>destinationPort)
 	}
-	if c.what&isReversed != 0 {
+	if c.rest&isReversed != 0 {
 		k.Src, k.Dst = k.Dst, k.Src
 		k.SrcPort, k.DstPort = k.DstPort, k.SrcPort
 	}
 	return k
 }
 
+func (c *cell) proto() uint8 { return uint8(c.rest >> protocol) }
+
+// flags returns the TCP flags of all packets, or-ed.
+func (c *cell) flags() [2]uint8 {
+	return [2]uint8{uint8(c.rest >> flags), uint8(c.rest >> (flags + 8))}
+}
+
 // id returns Flow.ID.
 func (t *Table) id(c *cell) uint64 {
-	k := t.key(c)
-	if c.what&isReversed != 0 {
-		k.Src, k.Dst = k.Dst, k.Src
-		k.SrcPort, k.DstPort = k.DstPort, k.SrcPort
-	}
+	known := *c
+	known.rest &^= isReversed
+	k := t.key(&known)
 	var salt uint64
 	if c.side != 0 {
 		salt = t.sideCell(c.side).salt
@@ -199,7 +211,7 @@ func (t *Table) packetCount(c *cell) uint64 {
 
 // closed is Flow.Closed.
 func (c *cell) closed() bool {
-	return closed(c.flags, c.packets[Responder] != 0)
+	return closed(c.flags(), c.packets[Responder] != 0)
 }
 
 // closed reports whether TCP has ended a flow with the flags.
@@ -239,7 +251,7 @@ func (t *Table) take(but uint32) uint32 {
 	t.room--
 	n := t.free
 	if n != 0 {
-		t.free = t.cell(n).src
+		t.free = uint32(t.cell(n).addrs)
 	} else {
 		n = t.used
 		t.used++
@@ -262,7 +274,7 @@ func (t *Table) grow() {
 
 // give takes a cell back.
 func (t *Table) give(n uint32) {
-	*t.cell(n) = cell{src: t.free, what: noFlow}
+	*t.cell(n) = cell{addrs: uint64(t.free), rest: noFlow}
 	t.free = n
 	t.room++
 }

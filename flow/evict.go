@@ -98,9 +98,11 @@ func (t *Table) nextFlow() uint32 {
 // evictFrom makes room in a page of the index.
 func (t *Table) evictFrom(p *page) {
 	var v candidate
-	for _, entry := range p {
-		if entry != 0 {
-			v.look(t, uint32(entry))
+	for b := range p {
+		for _, cell := range p[b].cells {
+			if cell != 0 {
+				v.look(t, cell)
+			}
 		}
 	}
 	t.evicted(v)

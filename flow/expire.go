@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+	"unsafe"
 )
 
 // elapsed returns the nanoseconds from one time to a later one, 0 when it is not later, and the
@@ -56,6 +57,17 @@ func sortEnding(e []ending) {
 	slices.SortFunc(e, func(a, b ending) int { return cmp.Compare(a.first, b.first) })
 }
 
+// endingSoon brings what ending the next flows of a list will need into the caches: some two groups
+// ahead the cell, one group ahead the bucket.
+func (t *Table) endingSoon(next []ending) {
+	if len(next) > 2*group {
+		prefetch(unsafe.Pointer(t.cell(next[2*group].cell)))
+	}
+	if len(next) > group {
+		prefetch(unsafe.Pointer(t.index.home(t.hashOf(t.cell(next[group].cell)))))
+	}
+}
+
 // Sweep ends the flows whose time is over at now, in order of their first packets. Between two flows
 // that end it costs nothing, so it may be called as often as the clock of the stream moves. A now
 // before that of an earlier call is allowed: it ends what is over by then.
@@ -77,7 +89,8 @@ func (t *Table) Sweep(now int64) {
 		t.due = min(t.due, b.due)
 	}
 	sortEnding(t.ending)
-	for _, e := range t.ending {
+	for i, e := range t.ending {
+		t.endingSoon(t.ending[i:])
 		t.end(e.cell, t.timeout(t.cell(e.cell)))
 	}
 	t.ending = reuse(t.ending)
@@ -117,9 +130,8 @@ type flush struct {
 	next   []ending
 	all    []ending // the memory of next
 	before uint64   // all flows with a lower first packet are in next
-	known  bool     // next is right as long as no flow starts or ends elsewhere,
-	flows  uint64   // which these counts tell
-	ended  uint32
+	flows  uint64   // Stats.Flows when next was right: it is as long as no flow starts
+	ended  uint32   // or ends elsewhere
 }
 
 const flushLen = 1 << 20
@@ -142,6 +154,7 @@ func (t *Table) FlushBefore(reason EndReason, before uint64) {
 		if f.next[0].first >= before && before != math.MaxUint64 {
 			break
 		}
+		t.endingSoon(f.next)
 		n := f.next[0].cell
 		f.next = f.next[1:]
 		t.end(n, reason)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
+	"unsafe"
 
 	"github.com/weirnet/weir/packet"
 )
@@ -12,96 +13,105 @@ import (
 // nobody outside can send packets whose flows collide. Nothing that comes out depends on it.
 var secret = maphash.MakeSeed()
 
-// ident is a Key as the table compares it: its Canonical (Directional: as it is), without what is
-// zero in most packets.
+// ident is a Key as the table compares it: its Canonical (Directional: as it is), in two words. Of
+// IPv6 addresses it holds the last four bytes; the whole ones are compared beside it.
 type ident struct {
-	src, dst uint32       // IPv4 addresses as numbers, the last four bytes of IPv6 ones
-	ports    uint32       // SrcPort<<16 | DstPort, or FragID with Kind Fragments
-	proto    uint8        //
-	what     uint8        // Kind | isIPv6
-	a, b     *packet.Addr // IPv6: source and destination
+	addrs uint64 // source<<32 | destination
+	rest  uint64 // what cell.rest has below keyBits
 }
 
-// Bits of ident.what and of cell.what. The four lowest belong to the key, the others to the flow.
+// Bits of cell.rest. The lower ones belong to the key, the others to the flow.
 const (
-	kindMask   = 7
-	noFlow     = 7 // in place of a Kind: the cell is free
-	isIPv6     = 1 << 3
-	keyMask    = kindMask | isIPv6
-	isReversed = 1 << 4 // the originator is the destination of the ident
-	isReleased = 1 << 5 // no payload joins the opening any more
-	isFinal    = 1 << 6 // Label.Final
-	isShort    = 1 << 7 // Flow.OpeningShort
+	destinationPort = 0  // 16 bits; with Kind Fragments all 32 up to protocol are FragID
+	sourcePort      = 16 // 16 bits
+	protocol        = 32 // 8 bits
+	kind            = 40 // 3 bits
+	isIPv6          = 1 << 43
+	keyBits         = 44
+	isReversed      = 1 << 44 // the originator is the destination of the ident
+	isReleased      = 1 << 45 // no payload joins the opening any more
+	isFinal         = 1 << 46 // Label.Final
+	isShort         = 1 << 47 // Flow.OpeningShort
+	flags           = 48      // 8 bits of the Originator, then 8 of the Responder
+
+	kindMask = 7
+	noFlow   = 7 << kind // no Kind: the cell is free
+	keyMask  = 1<<keyBits - 1
 )
 
 // identify returns the ident of a packet that is no fragment, and whether the packet goes against
 // its direction. It is identOf of KeyOf, without the detour.
 func identify(h *packet.Headers, directional bool) (id ident, reversed bool) {
-	src, dst := uint32(h.SrcPort), uint32(h.DstPort)
-	id.proto = h.Proto
-	switch {
-	case h.Has&packet.HasPorts != 0:
-		id.what = uint8(Ports)
-	case h.Has&packet.HasICMP != 0:
-		k := KeyOf(h)
-		id.what = uint8(k.Kind)
-		src, dst = uint32(k.SrcPort), uint32(k.DstPort)
-	default:
-		src, dst = 0, 0
+	src, dst := uint64(h.SrcPort), uint64(h.DstPort)
+	k := Ports
+	if h.Has&packet.HasPorts == 0 {
+		src, dst, k = 0, 0, Portless
+		if h.Has&packet.HasICMP != 0 {
+			key := KeyOf(h)
+			src, dst, k = uint64(key.SrcPort), uint64(key.DstPort), key.Kind
+		}
 	}
-	turns := !directional && id.what != uint8(OneWay)
+	turns := !directional && k != OneWay
+	id.rest = uint64(h.Proto)<<protocol | uint64(k)<<kind
+	var from, to uint64
 	if h.Version == 4 {
-		id.src, id.dst = binary.BigEndian.Uint32(h.Src[:4]), binary.BigEndian.Uint32(h.Dst[:4])
-		reversed = turns && (id.src > id.dst || id.src == id.dst && src > dst)
+		from, to = uint64(binary.BigEndian.Uint32(h.Src[:4])), uint64(binary.BigEndian.Uint32(h.Dst[:4]))
+		reversed = turns && (from > to || from == to && src > dst)
 	} else {
-		id.what |= isIPv6
-		id.src, id.dst = binary.BigEndian.Uint32(h.Src[12:]), binary.BigEndian.Uint32(h.Dst[12:])
-		id.a, id.b = &h.Src, &h.Dst
+		id.rest |= isIPv6
+		from, to = uint64(binary.BigEndian.Uint32(h.Src[12:])), uint64(binary.BigEndian.Uint32(h.Dst[12:]))
 		order := bytes.Compare(h.Src[:], h.Dst[:])
 		reversed = turns && (order > 0 || order == 0 && src > dst)
 	}
 	if reversed {
-		id.src, id.dst, src, dst = id.dst, id.src, dst, src
-		id.a, id.b = id.b, id.a
+		from, to, src, dst = to, from, dst, src
 	}
-	id.ports = src<<16 | dst
+	id.addrs = from<<32 | to
+	id.rest |= src<<sourcePort | dst<<destinationPort
 	return id, reversed
 }
 
-// identOf returns the ident of a key. It points into k.
-func identOf(k *Key, directional bool) (id ident, reversed bool) {
-	src, dst := &k.Src, &k.Dst
-	id.ports = uint32(k.SrcPort)<<16 | uint32(k.DstPort)
-	if _, reversed = k.Canonical(); reversed && !directional {
-		src, dst = dst, src
-		id.ports = uint32(k.DstPort)<<16 | uint32(k.SrcPort)
+// identOf returns the ident of a key, and whether the key goes against its direction.
+func identOf(k Key, directional bool) (id ident, reversed bool) {
+	if !directional {
+		k, reversed = k.Canonical()
 	}
+	id.rest = uint64(k.SrcPort)<<sourcePort | uint64(k.DstPort)<<destinationPort | uint64(k.Proto)<<protocol | uint64(k.Kind)<<kind
 	if k.Kind == Fragments {
-		id.ports = k.FragID
+		id.rest |= uint64(k.FragID)
 	}
-	id.proto, id.what = k.Proto, uint8(k.Kind)
-	if k.Version == 4 {
-		id.src, id.dst = binary.BigEndian.Uint32(src[:4]), binary.BigEndian.Uint32(dst[:4])
-	} else {
-		id.what |= isIPv6
-		id.src, id.dst = binary.BigEndian.Uint32(src[12:]), binary.BigEndian.Uint32(dst[12:])
-		id.a, id.b = src, dst
+	part := 0
+	if k.Version != 4 {
+		id.rest |= isIPv6
+		part = 12
 	}
-	return id, reversed && !directional
+	id.addrs = uint64(binary.BigEndian.Uint32(k.Src[part:]))<<32 | uint64(binary.BigEndian.Uint32(k.Dst[part:]))
+	return id, reversed
 }
 
-// hash returns the keyed hash of an ident.
-func (id *ident) hash(seed maphash.Seed) uint64 {
-	if id.what&isIPv6 == 0 {
-		var b [16]byte
-		binary.LittleEndian.PutUint64(b[0:], uint64(id.src)|uint64(id.dst)<<32)
-		binary.LittleEndian.PutUint64(b[8:], uint64(id.ports)|uint64(id.proto)<<32|uint64(id.what)<<40)
-		return maphash.Bytes(seed, b[:])
+// ends are the addresses of an ident of IPv6, source and destination.
+type ends struct{ a, b *packet.Addr }
+
+// endsOf returns the addresses of a packet in the order of its ident.
+func endsOf(h *packet.Headers, reversed bool) ends {
+	if reversed {
+		return ends{&h.Dst, &h.Src}
 	}
+	return ends{&h.Src, &h.Dst}
+}
+
+// hash returns the keyed hash of an ident of IPv4.
+func (id *ident) hash(seed maphash.Seed) uint64 {
+	// Bytes where they are, because a load must wait for two smaller stores just before it.
+	return maphash.Bytes(seed, (*[16]byte)(unsafe.Pointer(id))[:])
+}
+
+// hash6 is hash for IPv6.
+func (id *ident) hash6(seed maphash.Seed, e ends) uint64 {
 	var b [40]byte
-	copy(b[0:], id.a[:])
-	copy(b[16:], id.b[:])
-	binary.LittleEndian.PutUint64(b[32:], uint64(id.ports)|uint64(id.proto)<<32|uint64(id.what)<<40)
+	copy(b[0:], e.a[:])
+	copy(b[16:], e.b[:])
+	binary.LittleEndian.PutUint64(b[32:], id.rest)
 	return maphash.Bytes(seed, b[:])
 }
 

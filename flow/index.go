@@ -1,6 +1,9 @@
 package flow
 
-import "github.com/weirnet/weir/packet"
+import (
+	"math"
+	"math/bits"
+)
 
 // index finds cells by hash: a directory of pages by the first bits of the hash, and in a page buckets
 // of one cache line by later bits. A page that fills up is split in two, so no insertion
@@ -16,10 +19,40 @@ type index struct {
 	old       page // scratch
 }
 
-// page holds entries: the upper half of the hash above the number of a cell, or 0. An entry lies in the bucket
+// page holds entries: the number of a cell, not 0, and the upper half of its hash. An entry lies in the bucket
 // that the lowest bits of the half name or, when that is full, in the next one that is
 // not. Buckets fill from their first place on.
-type page [pageLen]uint64
+type page [numBuckets]bucket
+
+// bucket is a cache line of entries: their halves of the hash, two to a word, and their cells.
+type bucket struct {
+	tags  [bucketLen / 2]uint64
+	cells [bucketLen]uint32
+}
+
+func (b *bucket) tag(i int) uint32 { return uint32(b.tags[i/2] >> (i % 2 * 32)) }
+
+func (b *bucket) set(i int, tag, cell uint32) {
+	shift := i % 2 * 32
+	b.tags[i/2] = b.tags[i/2]&^(math.MaxUint32<<shift) | uint64(tag)<<shift
+	b.cells[i] = cell
+}
+
+// look returns the cell of an entry with a tag, 0 without one. It has no branches, which the processor
+// would guess wrong.
+func (b *bucket) look(tag uint32) uint32 {
+	const ones, tops = 1<<32 | 1, 1<<63 | 1<<31
+	both := uint64(tag) * ones
+	var found uint64 // a bit for each entry: those in lower halves of words first
+	for i := range b.tags {
+		// A half that is 0 gets its top bit (Mycroft 1987); so may the upper one above a lower that
+		// is 0, but the lower is found first.
+		x := b.tags[i] ^ both
+		found |= (x - ones) &^ x & tops >> 31 << i
+	}
+	at := bits.TrailingZeros64(found)
+	return b.cells[at%8*2%bucketLen+at>>5&1] & -uint32(found>>at&1)
+}
 
 type pageInfo struct {
 	entries uint16
@@ -27,7 +60,7 @@ type pageInfo struct {
 }
 
 const (
-	pageLen       = 512
+	pageLen       = 2048 // entries
 	bucketLen     = 8
 	numBuckets    = pageLen / bucketLen
 	splitAt       = pageLen * 4 / 5 // entries
@@ -54,16 +87,16 @@ func (x *index) newPage(depth uint8) uint32 {
 // pageOf returns the number of the page of a hash.
 func (x *index) pageOf(hash uint64) uint32 { return x.directory[hash>>(x.shift&63)] }
 
+// home returns the bucket where the entry of a hash belongs.
+func (x *index) home(hash uint64) *bucket { return x.page(x.pageOf(hash)).home(tagOf(hash)) }
+
 func (x *index) page(n uint32) *page { return &x.pages[n/pagesPerPiece][n%pagesPerPiece] }
 
-// bucketOf returns the number of the bucket where the entry of a hash belongs.
-func bucketOf(hash uint64) uint64 { return hash >> 32 % numBuckets }
+// tagOf returns the half of a hash that entries hold.
+func tagOf(hash uint64) uint32 { return uint32(hash >> 32) }
 
-func (p *page) bucket(b uint64) *[bucketLen]uint64 {
-	return (*[bucketLen]uint64)(p[b%numBuckets*bucketLen:])
-}
-
-func entryOf(hash uint64, cell uint32) uint64 { return hash&^(1<<32-1) | uint64(cell) }
+// home returns the bucket of a page where the entries with a tag belong.
+func (p *page) home(tag uint32) *bucket { return &p[tag%numBuckets] }
 
 // insert adds an entry. It reports false when the page is full and cannot be split: 512 flows
 // that share the first bits of a keyed hash.
@@ -77,16 +110,16 @@ func (x *index) insert(hash uint64, cell uint32) bool {
 		return false
 	}
 	x.info[n].entries++
-	x.page(n).put(entryOf(hash, cell))
+	x.page(n).put(tagOf(hash), cell)
 	return true
 }
 
-func (p *page) put(entry uint64) {
-	for b := bucketOf(entry); ; b++ {
-		bucket := p.bucket(b)
-		for i := range bucket {
-			if bucket[i] == 0 {
-				bucket[i] = entry
+func (p *page) put(tag, cell uint32) {
+	for at := tag; ; at++ {
+		b := p.home(at)
+		for i := range b.cells {
+			if b.cells[i] == 0 {
+				b.set(i, tag, cell)
 				return
 			}
 		}
@@ -113,16 +146,18 @@ func (x *index) split(n uint32, hash uint64) {
 	}
 	x.old = *x.page(n)
 	*x.page(n) = page{}
-	for _, entry := range x.old {
-		if entry == 0 {
-			continue
+	for b := range x.old {
+		for i, cell := range x.old[b].cells {
+			if cell == 0 {
+				break
+			}
+			to, tag := n, x.old[b].tag(i)
+			if tag<<depth>>31 != 0 {
+				to = m
+			}
+			x.info[to].entries++
+			x.page(to).put(tag, cell)
 		}
-		to := n
-		if entry<<depth>>63 != 0 {
-			to = m
-		}
-		x.info[to].entries++
-		x.page(to).put(entry)
 	}
 }
 
@@ -130,11 +165,11 @@ func (x *index) split(n uint32, hash uint64) {
 func (x *index) remove(hash uint64, cell uint32) {
 	n := x.pageOf(hash)
 	x.info[n].entries--
-	p, entry := x.page(n), entryOf(hash, cell)
-	for b := bucketOf(hash); ; b++ {
-		for i, e := range p.bucket(b) {
-			if e == entry {
-				p.fill(b%numBuckets, i)
+	p := x.page(n)
+	for at := tagOf(hash); ; at++ {
+		for i, c := range p.home(at).cells {
+			if c == cell {
+				p.fill(at, i)
 				return
 			}
 		}
@@ -143,36 +178,38 @@ func (x *index) remove(hash uint64, cell uint32) {
 
 // fill closes the gap at a place of a bucket, so that again every entry lies in its bucket or behind
 // full ones. (A mark in place of the entry would do too, but marks pile up.)
-func (p *page) fill(b uint64, i int) {
+func (p *page) fill(at uint32, i int) {
 	for {
-		bucket := p.bucket(b)
+		b := p.home(at)
 		last := bucketLen - 1
-		for bucket[last] == 0 {
+		for b.cells[last] == 0 {
 			last--
 		}
-		bucket[i], bucket[last] = bucket[last], 0
+		b.set(i, b.tag(last), b.cells[last])
+		b.set(last, 0, 0)
 		if last < bucketLen-1 {
 			return // it was not full: nothing lies behind it
 		}
-		from, place := p.displaced(b)
+		from, place := p.displaced(at)
 		if place < 0 {
 			return
 		}
-		bucket[last] = p.bucket(from)[place]
-		b, i = from, place
+		b.set(last, p.home(from).tag(place), p.home(from).cells[place])
+		at, i = from, place
 	}
 }
 
-// displaced returns the bucket and the place there of an entry that lies behind bucket b, and
+// displaced returns the bucket and the place there of an entry that lies behind a bucket, and
 // would lie in it if it were not full; place is -1 when there is none.
-func (p *page) displaced(b uint64) (bucket uint64, place int) {
-	for distance := uint64(1); distance < numBuckets; distance++ {
-		at := (b + distance) % numBuckets
-		for i, entry := range p.bucket(at) {
-			if entry == 0 {
+func (p *page) displaced(bucket uint32) (at uint32, place int) {
+	for distance := uint32(1); distance < numBuckets; distance++ {
+		at := bucket + distance
+		b := p.home(at)
+		for i, cell := range b.cells {
+			if cell == 0 {
 				return 0, -1
 			}
-			if (at-bucketOf(entry))%numBuckets >= distance {
+			if (at-b.tag(i))%numBuckets >= distance {
 				return at, i
 			}
 		}
@@ -181,72 +218,18 @@ func (p *page) displaced(b uint64) (bucket uint64, place int) {
 }
 
 // find returns the number of the cell that holds the flow of an ident with the hash, 0 when there is none.
-func (t *Table) find(hash uint64, id *ident) uint32 {
-	p := t.index.page(t.index.pageOf(hash))
-	for b := range uint64(numBuckets) {
-		for _, entry := range p.bucket(bucketOf(hash) + b) {
-			if entry == 0 {
+func (t *Table) find(hash uint64, id *ident, e ends) uint32 {
+	p, tag := t.index.page(t.index.pageOf(hash)), tagOf(hash)
+	for distance := range uint32(numBuckets) {
+		b := p.home(tag + distance)
+		for i, cell := range b.cells {
+			if cell == 0 {
 				return 0
 			}
-			if (entry^hash)>>32 == 0 && t.matches(t.cell(uint32(entry)), id) {
-				return uint32(entry)
+			if b.tag(i) == tag && t.matches(t.cell(cell), id, e) {
+				return cell
 			}
 		}
 	}
 	return 0
-}
-
-// Place is where in a table the flow of a packet is to be looked for: see Table.Fetch.
-type Place struct {
-	hash  uint64
-	cell  uint32 // that probably is the flow's, 0: not known
-	ended uint32 // flows that had ended when cell was found
-}
-
-// Place returns where the flow of a packet is to be looked for. It only reads what New has
-// set, so any goroutine may call it.
-func (t *Table) Place(h *packet.Headers) Place {
-	if h.Version == 0 || h.Has&packet.Fragment != 0 {
-		return Place{} // Update finds out about these
-	}
-	id, _ := identify(h, t.cfg.Directional)
-	return Place{hash: id.hash(t.seed) & t.mask}
-}
-
-// Fetch brings into the processor's caches what Update will need for the places, all at once: in a table of
-// millions of flows every one is far away in memory, and waiting for many takes little longer than
-// for one. Some 64 are a good number. It changes nothing but the places, which stay good for any later Update.
-func (t *Table) Fetch(places []Place) {
-	x := &t.index
-	var sum uint64 // of what is read, so that it is read
-	for i := range places {
-		hash := places[i].hash
-		sum += x.page(x.pageOf(hash)).bucket(bucketOf(hash))[0]
-	}
-	for i := range places {
-		// Without branches, which the processor would guess wrong.
-		hash := places[i].hash
-		var cell, alike uint64
-		for _, entry := range x.page(x.pageOf(hash)).bucket(bucketOf(hash)) {
-			same := ((entry^hash)>>32 - 1) >> 63 // 1 when the upper halves are the same
-			alike += same
-			cell |= entry & (1<<32 - 1) & -same
-		}
-		if alike != 1 {
-			cell = 0 // Update will look
-		}
-		places[i].cell, places[i].ended = uint32(cell), t.ended
-	}
-	sides := false
-	for i := range places {
-		c := t.cell(places[i].cell)
-		sum += uint64(c.side)
-		sides = sides || c.what&isIPv6 != 0
-	}
-	if sides {
-		for i := range places {
-			sum += t.sideCell(t.cell(places[i].cell).side).salt
-		}
-	}
-	t.fetched = sum
 }

@@ -63,7 +63,7 @@ func (t *plain) Update(h *packet.Headers, p *capture.Packet, ordinal uint64) (f 
 			f, t.free = t.free[n-1], t.free[:n-1]
 		}
 		*f = plainFlow{Flow: Flow{
-			ID: tableKey.id(p.Nanos, salt), Key: key, Start: p.Nanos, Last: p.Nanos, FirstPacket: ordinal,
+			ID: plainID(tableKey, p.Nanos, salt), Key: key, Start: p.Nanos, Last: p.Nanos, FirstPacket: ordinal,
 			Label: Label{Class: NoClass},
 		}, reversed: reversed}
 		t.flows[tableKey] = f

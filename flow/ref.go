@@ -17,7 +17,7 @@ func (f Ref) ID() uint64 { return f.table.id(f.table.cell(f.n)) }
 func (f Ref) Key() Key { return f.table.key(f.table.cell(f.n)) }
 
 // Proto returns the IANA protocol number of the key.
-func (f Ref) Proto() uint8 { return f.table.cell(f.n).proto }
+func (f Ref) Proto() uint8 { return f.table.cell(f.n).proto() }
 
 // FirstPacket returns Flow.FirstPacket.
 func (f Ref) FirstPacket() uint64 { return f.table.firstPacket(f.table.cell(f.n)) }
@@ -29,7 +29,7 @@ func (f Ref) PacketCount() uint64 { return f.table.packetCount(f.table.cell(f.n)
 func (f Ref) Record(r *Flow) { f.table.fill(f.table.cell(f.n), r) }
 
 // Final reports Label().Final; it is the fastest of all.
-func (f Ref) Final() bool { return f.table.cell(f.n).what&isFinal != 0 }
+func (f Ref) Final() bool { return f.table.cell(f.n).rest&isFinal != 0 }
 
 // Label returns the label that SetLabel gave the flow, one of NoClass before.
 func (f Ref) Label() Label { return f.table.label(f.table.cell(f.n)) }
@@ -41,7 +41,7 @@ func (t *Table) label(c *cell) Label {
 	s := t.sideCell(c.side)
 	return Label{
 		Class: int32(s.class>>classShift) - 1, Confidence: s.confidence, Source: Source(s.class & sourceMask),
-		Novel: s.class&isNovel != 0, Final: c.what&isFinal != 0, Packets: uint64(s.packets),
+		Novel: s.class&isNovel != 0, Final: c.rest&isFinal != 0, Packets: uint64(s.packets),
 	}
 }
 
@@ -50,9 +50,9 @@ func (t *Table) label(c *cell) Label {
 // is full.
 func (f Ref) SetLabel(l Label) {
 	c := f.table.cell(f.n)
-	c.what &^= isFinal
+	c.rest &^= isFinal
 	if l.Final {
-		c.what |= isFinal
+		c.rest |= isFinal
 	}
 	if l.Class == NoClass {
 		c.firstHigh &^= isLabelled
@@ -90,12 +90,12 @@ func (f Ref) Opening(dst []Payload) []Payload {
 }
 
 // OpeningShort returns Flow.OpeningShort.
-func (f Ref) OpeningShort() bool { return f.table.cell(f.n).what&isShort != 0 }
+func (f Ref) OpeningShort() bool { return f.table.cell(f.n).rest&isShort != 0 }
 
 // Release gives the memory of the flow's opening back; no further payload of the flow is kept.
 func (f Ref) Release() {
 	c := f.table.cell(f.n)
-	c.what |= isReleased
+	c.rest |= isReleased
 	if c.side != 0 {
 		s := f.table.sideCell(c.side)
 		f.table.pool.give(s.opening)

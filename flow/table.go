@@ -119,10 +119,10 @@ type Table struct {
 	ended     uint32 // flows so far, modulo 2³²
 	fragments fragments
 	pool      *pool
+	ahead     lookahead
 	ending    []ending // of the Sweep at work
 	flush     flush
 	record    Flow // given to OnEnd
-	fetched   uint64
 	stats     Stats
 }
 
@@ -142,7 +142,7 @@ func newTable(cfg Config, seed maphash.Seed) *Table {
 		pool:      newPool(cfg.PayloadMemory, cfg.OpeningPackets, cfg.OpeningBytes, m),
 	}
 	t.grow()
-	t.cell(0).what = noFlow
+	t.cell(0).rest = noFlow
 	runtime.AddCleanup(t, (*memory).free, m)
 	return t
 }
@@ -176,31 +176,26 @@ func (t *Table) Close() {
 // was over before it, or when it is a SYN without ACK and the old one is closed. FIN and RST alone
 // end nothing: what trails behind them belongs to the flow.
 func (t *Table) Update(h *packet.Headers, p *capture.Packet, ordinal uint64) (f Ref, dir Direction, payload bool) {
-	return t.UpdateAt(t.Place(h), h, p, ordinal)
-}
-
-// UpdateAt is Update of a packet whose Place is known.
-func (t *Table) UpdateAt(at Place, h *packet.Headers, p *capture.Packet, ordinal uint64) (f Ref, dir Direction, payload bool) {
 	if h.Version == 0 {
+		t.next(h)
 		return Ref{}, Originator, false
 	}
 	if t.room == 0 {
 		t.evict(0)
 	}
 	t.newest = ordinal
-	hash := at.hash
-	var id ident
-	var reversed bool
-	if h.Has&packet.Fragment == 0 {
-		id, reversed = identify(h, t.cfg.Directional)
-	} else {
-		key := t.fragments.key(h, p.Nanos, &t.stats)
-		id, reversed = identOf(&key, t.cfg.Directional)
-		hash = id.hash(t.seed) & t.mask
+	at := t.next(h)
+	if h.Has&packet.Fragment != 0 {
+		at.id, at.reversed = identOf(t.fragments.key(h, p.Nanos, &t.stats), t.cfg.Directional)
+		at.stage = identified
 	}
+	e := endsOf(h, at.reversed) // a fragment's key has its addresses too
 	n := at.cell
-	if n == 0 || at.ended != t.ended || !t.matches(t.cell(n), &id) {
-		n = t.find(hash, &id)
+	if at.stage != looked || at.ended != t.ended || n == 0 || !t.matches(t.cell(n), &at.id, e) {
+		if at.stage == identified {
+			at.hash = t.hash(&at.id, e)
+		}
+		n = t.find(at.hash, &at.id, e)
 	}
 	var salt uint64
 	if n != 0 {
@@ -214,11 +209,11 @@ func (t *Table) UpdateAt(at Place, h *packet.Headers, p *capture.Packet, ordinal
 		}
 	}
 	if n == 0 {
-		n = t.start(&id, hash, salt, p.Nanos, reversed)
+		n = t.start(at, e, salt, p.Nanos)
 	}
 
 	c := t.cell(n)
-	if reversed != (c.what&isReversed != 0) {
+	if at.reversed != (c.rest&isReversed != 0) {
 		dir = Responder
 	}
 	if last := t.last(c); p.Nanos > last {
@@ -226,9 +221,9 @@ func (t *Table) UpdateAt(at Place, h *packet.Headers, p *capture.Packet, ordinal
 	} else if p.Nanos < last {
 		t.stats.TimeBackwards++
 	}
-	c.flags[dir] |= h.TCPFlags
+	c.rest |= uint64(h.TCPFlags) << (flags + 8*dir)
 	t.count(n, c, dir, p.WireLen, h.IPLen, h.PayloadWireLen)
-	return Ref{t, n}, dir, c.what&(isReleased|isFinal) == 0 && t.keep(n, dir, h, p)
+	return Ref{t, n}, dir, c.rest&(isReleased|isFinal) == 0 && t.keep(n, dir, h, p)
 }
 
 // over returns why a packet at nanos cannot belong to a flow with its key, or Alive when it does.
@@ -244,31 +239,31 @@ func (t *Table) over(c *cell, h *packet.Headers, nanos int64) EndReason {
 }
 
 // start puts a blank flow into the table and returns its cell.
-func (t *Table) start(id *ident, hash, salt uint64, nanos int64, reversed bool) uint32 {
+func (t *Table) start(at *expected, e ends, salt uint64, nanos int64) uint32 {
 	if t.alive >= t.cfg.MaxFlows {
 		t.evict(0)
 	}
 	n := t.take(0)
 	c := t.cell(n)
 	*c = cell{
-		src: id.src, dst: id.dst, ports: id.ports, proto: id.proto, what: id.what,
+		addrs: at.id.addrs, rest: at.id.rest,
 		start: nanos, first: uint32(t.newest), firstHigh: uint16(t.newest>>32) & (1<<(firstBits-32) - 1),
 	}
-	if reversed {
-		c.what |= isReversed
+	if at.reversed {
+		c.rest |= isReversed
 	}
 	if t.cfg.OpeningPackets < 0 {
-		c.what |= isReleased
+		c.rest |= isReleased
 	}
-	if id.what&isIPv6 != 0 {
+	if c.rest&isIPv6 != 0 {
 		s := t.sideOf(n)
-		s.src, s.dst = *id.a, *id.b
+		s.src, s.dst = *e.a, *e.b
 	}
 	if salt != 0 {
 		t.sideOf(n).salt = salt
 	}
-	for !t.index.insert(hash, n) {
-		t.evictFrom(t.index.page(t.index.pageOf(hash)))
+	for !t.index.insert(at.hash, n) {
+		t.evictFrom(t.index.page(t.index.pageOf(at.hash)))
 	}
 	b := &t.blocks[n/blockLen]
 	b.flows |= 1 << (n % blockLen)
@@ -292,8 +287,7 @@ func (t *Table) end(n uint32, reason EndReason) {
 	if c.side != 0 {
 		r.Opening = t.pool.payloads(t.sideCell(c.side).opening, r.Opening)
 	}
-	id := t.ident(c)
-	t.index.remove(id.hash(t.seed)&t.mask, n)
+	t.index.remove(t.hashOf(c), n)
 	t.blocks[n/blockLen].flows &^= 1 << (n % blockLen)
 	t.alive--
 	t.ended++
@@ -314,8 +308,8 @@ func (t *Table) end(n uint32, reason EndReason) {
 // fill makes r the account of a flow, but for its opening.
 func (t *Table) fill(c *cell, r *Flow) {
 	*r = Flow{
-		ID: t.id(c), Key: t.key(c), Start: c.start, Last: t.last(c), Flags: c.flags, FirstPacket: t.firstPacket(c),
-		Label: t.label(c), OpeningShort: c.what&isShort != 0, Opening: r.Opening[:0],
+		ID: t.id(c), Key: t.key(c), Start: c.start, Last: t.last(c), Flags: c.flags(), FirstPacket: t.firstPacket(c),
+		Label: t.label(c), OpeningShort: c.rest&isShort != 0, Opening: r.Opening[:0],
 	}
 	var l long
 	if c.side != 0 {
@@ -344,12 +338,12 @@ func (t *Table) keep(n uint32, dir Direction, h *packet.Headers, p *capture.Pack
 	if !ok {
 		// An opening is the first payloads without a gap, so it ends here.
 		t.stats.OpeningsShort++
-		c.what |= isShort | isReleased
+		c.rest |= isShort | isReleased
 		return false
 	}
 	t.stats.PayloadsKept++
 	if count == t.cfg.OpeningPackets {
-		c.what |= isReleased
+		c.rest |= isReleased
 	}
 	return true
 }

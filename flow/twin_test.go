@@ -3,6 +3,7 @@ package flow
 import (
 	"cmp"
 	"encoding/binary"
+	fnv1a "hash/fnv"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -142,7 +143,7 @@ func (w *twin) do(s step, ordinal uint64) {
 		if turns {
 			hashed, _ = key.Canonical()
 		}
-		r = &Flow{ID: hashed.id(s.nanos, salt), Key: key, Start: s.nanos, Last: s.nanos, FirstPacket: ordinal, Label: Label{Class: NoClass}}
+		r = &Flow{ID: plainID(hashed, s.nanos, salt), Key: key, Start: s.nanos, Last: s.nanos, FirstPacket: ordinal, Label: Label{Class: NoClass}}
 		w.flows = append(w.flows, r)
 	}
 	f := r
@@ -155,6 +156,23 @@ func (w *twin) do(s step, ordinal uint64) {
 	if (s.h.Proto == packet.TCP || s.h.Proto == packet.UDP) && s.h.Has&packet.HasPayload != 0 && s.n > 0 && len(r.Opening) < w.cfg.OpeningPackets {
 		r.Opening = append(r.Opening, Payload{Nanos: s.nanos, Dir: dir, Len: s.n, Data: dataOf(s)[:min(s.n, w.cfg.OpeningBytes)]})
 	}
+}
+
+// plainID is Key.id byte by byte.
+func plainID(k Key, start int64, salt uint64) uint64 {
+	b := slices.Concat(k.Src[:], k.Dst[:])
+	b = binary.BigEndian.AppendUint16(b, k.SrcPort)
+	b = binary.BigEndian.AppendUint16(b, k.DstPort)
+	b = binary.BigEndian.AppendUint32(b, k.FragID)
+	b = append(b, k.Version, k.Proto, uint8(k.Kind))
+	b = binary.BigEndian.AppendUint64(b, uint64(start))
+	b = binary.BigEndian.AppendUint64(b, salt)
+	f := fnv1a.New64a()
+	f.Write(b)
+	h := f.Sum64()
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
 }
 
 // dataOf returns the frame of a packet: its payload alone, filled with what tells packets apart.

@@ -18,11 +18,7 @@ type worker struct {
 	at      uint64         // ordinal of the packet at hand
 	packet  Packet         // given to packets, reused
 	bare    capture.Packet // of an item without one, reused
-	places  [fetchLen]flow.Place
 }
-
-// fetchLen is how many packets the flow table looks up at a time.
-const fetchLen = 64
 
 func newWorker(cfg *Config, index, workers int, series *window.Series, handler func(int) Handler) *worker {
 	w := &worker{index: index, found: cfg.Found, in: make(chan *stretch, maxFlight)}
@@ -94,52 +90,48 @@ func (w *worker) answer(m *mark) {
 
 // meter counts packets in windows and flows.
 func (w *worker) meter(s *stretch, mine []uint16) {
-	for len(mine) > 0 {
-		few := mine[:min(len(mine), fetchLen)]
-		mine = mine[len(few):]
-		if w.table != nil {
-			for k, i := range few {
-				w.places[k] = w.table.Place(&s.items[i].headers)
-			}
-			w.table.Fetch(w.places[:len(few)])
-		}
-		if w.windows != nil {
-			for _, i := range few {
-				if it := &s.items[i]; it.counts {
-					w.windows.Add(it.nanos, &it.headers)
-				}
+	if w.table == nil {
+		for _, i := range mine {
+			if it := &s.items[i]; it.counts {
+				w.windows.Add(it.nanos, &it.headers)
 			}
 		}
-		if w.table != nil {
-			w.update(s, few)
+		return
+	}
+	expected := 0
+	for k, i := range mine {
+		for ; expected < min(len(mine), k+flow.MaxExpected/2); expected++ {
+			w.table.Expect(&s.items[mine[expected]].headers)
 		}
+		it := &s.items[i]
+		if it.counts {
+			w.windows.Add(it.nanos, &it.headers)
+		}
+		w.at = s.first + uint64(i)
+		w.update(it)
 	}
 }
 
-// update counts packets in flows, whose places are fetched.
-func (w *worker) update(s *stretch, few []uint16) {
-	for k, i := range few {
-		it := &s.items[i]
-		w.at = s.first + uint64(i)
-		p := it.packet
-		if p == nil {
-			p = &w.bare
-			p.Nanos, p.WireLen = it.nanos, it.wireLen
-		}
-		f, dir, joined := w.table.UpdateAt(w.places[k], &it.headers, p, w.at)
-		if w.packets == nil || !f.Exists() {
-			continue
-		}
-		w.packet = Packet{w.at, p, &it.headers, f, dir, joined, it.counted}
-		final := f.Final()
-		w.packets.Packet(&w.packet)
-		if !final && f.Final() {
-			f.Release()
-		}
-		if it.counted {
-			if class := f.Label().Class; class != flow.NoClass {
-				w.windows.Label(it.nanos, class)
-			}
+// update counts a packet in its flow.
+func (w *worker) update(it *item) {
+	p := it.packet
+	if p == nil {
+		p = &w.bare
+		p.Nanos, p.WireLen = it.nanos, it.wireLen
+	}
+	f, dir, joined := w.table.Update(&it.headers, p, w.at)
+	if w.packets == nil || !f.Exists() {
+		return
+	}
+	w.packet = Packet{w.at, p, &it.headers, f, dir, joined, it.counted}
+	final := f.Final()
+	w.packets.Packet(&w.packet)
+	if !final && f.Final() {
+		f.Release()
+	}
+	if it.counted {
+		if class := f.Label().Class; class != flow.NoClass {
+			w.windows.Label(it.nanos, class)
 		}
 	}
 }
