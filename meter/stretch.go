@@ -27,7 +27,7 @@ type stretch struct {
 // Lengths of a stretch, in packets and bytes of data. A short one stays in the caches, but must be
 // worth waking a goroutine.
 const (
-	aloneLen   = 64
+	aloneLen   = 256
 	sharedLen  = 1024
 	sharedData = 1 << 20
 )
