@@ -129,9 +129,10 @@ type Table struct {
 // New returns an empty table. Close gives its memory back.
 func New(cfg Config) *Table { return newTable(cfg, secret) }
 
-func newTable(cfg Config, seed maphash.Seed) *Table {
+func newTable(cfg Config, seed maphash.Seed) *Table { return newTableIn(new(memory), cfg, seed) }
+
+func newTableIn(m *memory, cfg Config, seed maphash.Seed) *Table {
 	cfg = cfg.withDefaults()
-	m := new(memory)
 	maxCells, depth := capacity(cfg.Memory)
 	t := &Table{
 		cfg: cfg, seed: seed, mask: math.MaxUint64, memory: m,
@@ -151,11 +152,11 @@ func newTable(cfg Config, seed maphash.Seed) *Table {
 // how far the index may be split for it. Pages are no fuller than three quarters on
 // the average, so that of some hundred thousand none is ever full.
 func capacity(memory int) (cells int, depth uint8) {
-	const perCell = 64*blockLen + 16 // bytes of a block
+	const perBlock = cellLen*blockLen + blockSize
 	for d := 1; d <= deepest; d++ {
 		pages := 1 << d
-		left := memory - pages*(pageSize+8)
-		if n := min(left/perCell*blockLen, pages*(pageLen*3/4)); n > cells {
+		left := memory - pages*(pageSize+8) - chunkCells/blockLen*blockSize // blocks come by the chunk
+		if n := min(left/perBlock*blockLen, pages*(pageLen*3/4)); n > cells {
 			cells, depth = n, uint8(d)
 		}
 	}
@@ -243,6 +244,12 @@ func (t *Table) start(at *expected, e ends, salt uint64, nanos int64) uint32 {
 	if t.alive >= t.cfg.MaxFlows {
 		t.evict(0)
 	}
+	// All room is made at once, so that the flow gets the cells of the one that goes, in their order: see evict.
+	needs := 1
+	if at.id.rest&isIPv6 != 0 || salt != 0 {
+		needs++
+	}
+	t.makeRoom(needs, 0)
 	n := t.take(0)
 	c := t.cell(n)
 	*c = cell{
@@ -359,5 +366,5 @@ func (t *Table) Stats() Stats {
 
 // footprint returns the bytes that were ever used for flows and what finds them.
 func (t *Table) footprint() int {
-	return int(t.used)*cellLen + len(t.blocks)*16 + len(t.index.info)*(pageSize+4) + len(t.index.directory)*4
+	return int(t.used)*cellLen + len(t.blocks)*blockSize + len(t.index.info)*(pageSize+4) + len(t.index.directory)*4
 }
