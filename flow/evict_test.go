@@ -126,7 +126,7 @@ func TestNoRoomAtAll(t *testing.T) {
 
 // TestCapacity holds tables to their memory, whatever it is, when it is full of flows.
 func TestCapacity(t *testing.T) {
-	for _, memory := range []int{minMemory, 100_000, 1 << 20, 5_000_000, 1 << 24} {
+	for _, memory := range []int{MinMemory, 100_000, 1 << 20, 5_000_000, 1 << 24} {
 		table := New(Config{Memory: memory, OpeningPackets: -1})
 		flood(table, headersOf(packet.TCP, "10.0.0.1", "10.0.0.2", 1000, 80), 0, 3*table.maxCells)
 		got := table.footprint()

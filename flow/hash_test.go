@@ -107,7 +107,7 @@ func TestCellsHoldTheirKeys(t *testing.T) {
 // TestResultsDoNotDependOnTheKey meters the same packets under several keys, with room and without.
 func TestResultsDoNotDependOnTheKey(t *testing.T) {
 	steps := stepsAmong(rand.New(rand.NewPCG(7, 7)), 30_000, 40, 20)
-	for _, cfg := range []Config{{}, {MaxFlows: 500, PayloadMemory: 30_000}, {Memory: minMemory}} {
+	for _, cfg := range []Config{{}, {MaxFlows: 500, PayloadMemory: 30_000}, {Memory: MinMemory}} {
 		cfg.Lifetime = 10_000 * time.Hour
 		var want []Flow
 		var wantStats Stats

@@ -15,7 +15,7 @@ type Config struct {
 	Lifetime       time.Duration // without a packet until a flow ends; default 3600 s (paper A)
 	Active         time.Duration // from the first packet until a flow is cut; default 0: never
 	Directional    bool          // each direction is a flow of its own, all of it by the Originator
-	Memory         int           // bytes of flows and what finds them; default 1 GiB, at least 64 KiB
+	Memory         int           // bytes of flows and what finds them; default 1 GiB
 	MaxFlows       int           // flows at a time; default 0: as many as fit in Memory
 	OpeningPackets int           // payloads kept per flow (paper A: T), at most 65,535; default 10, negative for none
 	OpeningBytes   int           // captured bytes kept per payload; default 784
@@ -30,7 +30,7 @@ type Config struct {
 // Defaults and bounds of Config.
 const (
 	DefaultMemory = 1 << 30
-	minMemory     = 64 << 10
+	MinMemory     = 64 << 10 // of a table: less is taken for as much
 	maxOpening    = math.MaxUint16
 )
 
@@ -41,7 +41,7 @@ func (c Config) withDefaults() Config {
 	if c.Memory <= 0 {
 		c.Memory = DefaultMemory
 	}
-	c.Memory = max(c.Memory, minMemory)
+	c.Memory = max(c.Memory, MinMemory)
 	if c.MaxFlows <= 0 {
 		c.MaxFlows = math.MaxInt
 	}
@@ -67,7 +67,7 @@ func (c Config) withDefaults() Config {
 // Share returns the configuration of each of n tables that keep to c's limits together.
 func (c Config) Share(n int) Config {
 	c = c.withDefaults()
-	c.Memory = max(c.Memory/n, minMemory)
+	c.Memory = max(c.Memory/n, MinMemory)
 	c.MaxFlows = max(c.MaxFlows/n, 1)
 	c.PayloadMemory = max(c.PayloadMemory/n, 1)
 	c.FragmentCache = max(c.FragmentCache/n, 1)
