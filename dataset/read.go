@@ -25,6 +25,9 @@ const (
 	payloadOverhead = 48
 )
 
+// flowMemory is the memory for the open flows of one capture: three million.
+const flowMemory = 256 << 20
+
 // budget is the memory that a set may take. It is used by several goroutines.
 type budget struct {
 	limit int64
@@ -188,6 +191,9 @@ func readCapture(j *job, opts Options, mem *budget) (*reading, error) {
 	}
 	config := meter.Config{Flow: opts.Flow, Tunnels: opts.Tunnels}
 	config.Flow.PayloadMemory = int(opts.Memory)
+	if config.Flow.Memory == 0 {
+		config.Flow.Memory = flowMemory
+	}
 	m, err := meter.New(config, 1, func(int) meter.Handler { return r })
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)

@@ -243,11 +243,16 @@ func (t *Table) longOf(n uint32) *long {
 	return t.longCell(s.long)
 }
 
-// take returns an empty cell. Flows other than the one given end until one is free, and one more, for
+// makeRoom ends flows other than the one given until so many cells can be taken, and one more, for
 // the label of the packet's flow: see Ref.SetLabel.
-func (t *Table) take(but uint32) uint32 {
-	for t.room < 2 && t.evict(but) {
+func (t *Table) makeRoom(cells int, but uint32) {
+	for t.room <= cells && t.evict(but) {
 	}
+}
+
+// take returns an empty cell; the flow given is not to end for it.
+func (t *Table) take(but uint32) uint32 {
+	t.makeRoom(1, but)
 	t.room--
 	n := t.free
 	if n != 0 {
@@ -287,6 +292,8 @@ type block struct {
 	flows uint64 // a bit per cell
 	due   int64  // no later than the deadline of any of its flows
 }
+
+const blockSize = int(unsafe.Sizeof(block{}))
 
 // eachFlow calls f for the flows of a block.
 func (t *Table) eachFlow(b int, f func(n uint32, c *cell)) {

@@ -139,6 +139,10 @@ const flushLen = 1 << 20
 // FlushBefore is Flush for the flows whose first packet has a lower ordinal than before. When it is called again
 // and again with higher ones, it sorts the flows part by part, for less memory than all of them would take.
 func (t *Table) FlushBefore(reason EndReason, before uint64) {
+	t.flushBefore(reason, before, flushLen)
+}
+
+func (t *Table) flushBefore(reason EndReason, before uint64, most int) {
 	f := &t.flush
 	if f.flows != t.stats.Flows || f.ended != t.ended {
 		*f = flush{all: f.all}
@@ -148,7 +152,7 @@ func (t *Table) FlushBefore(reason EndReason, before uint64) {
 			if before <= f.before {
 				break
 			}
-			t.gather(f)
+			t.gather(f, most)
 			continue
 		}
 		if f.next[0].first >= before && before != math.MaxUint64 {
@@ -165,13 +169,13 @@ func (t *Table) FlushBefore(reason EndReason, before uint64) {
 	f.flows, f.ended = t.stats.Flows, t.ended
 }
 
-// gather fills f.next with the flows that come next.
-func (t *Table) gather(f *flush) {
+// gather fills f.next with the flows that come next, about most of them.
+func (t *Table) gather(f *flush, most int) {
 	const bins = 4096
 	f.before = math.MaxUint64
-	if t.alive > flushLen {
+	if t.alive > most {
 		// Of the flows' ordinals, counted in as many steps between the lowest and the highest, as many
-		// steps as hold no more than flushLen flows; one at least.
+		// steps as hold no more flows than most; one at least.
 		low := uint64(math.MaxUint64)
 		for i := range t.blocks {
 			t.eachFlow(i, func(_ uint32, c *cell) { low = min(low, t.firstPacket(c)) })
@@ -182,7 +186,7 @@ func (t *Table) gather(f *flush) {
 			t.eachFlow(i, func(_ uint32, c *cell) { counts[(t.firstPacket(c)-low)/step]++ })
 		}
 		sum, k := counts[0], 1
-		for k < bins && sum+counts[k] <= flushLen {
+		for k < bins && sum+counts[k] <= most {
 			sum += counts[k]
 			k++
 		}

@@ -44,3 +44,8 @@ func as[T any](piece []byte) *T {
 	}
 	return (*T)(unsafe.Pointer(unsafe.SliceData(piece)))
 }
+
+// gap returns the bytes to the first address in b that is a multiple of pieceLen.
+func gap(b []byte) int {
+	return int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) % pieceLen)
+}

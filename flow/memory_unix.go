@@ -2,11 +2,7 @@
 
 package flow
 
-import (
-	"unsafe"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // mapPiece returns n bytes of anonymous memory, and all that was mapped for it; nothing when the
 // system refuses.
@@ -29,11 +25,6 @@ func mapPiece(n int) (all, use []byte) {
 
 func mapAnonymous(n int) ([]byte, error) {
 	return unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-}
-
-// gap returns the bytes to the first address in b that is a multiple of pieceLen.
-func gap(b []byte) int {
-	return int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) % pieceLen)
 }
 
 func unmapPiece(all []byte) { _ = unix.Munmap(all) } // it fails for what was never mapped alone

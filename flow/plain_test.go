@@ -2,7 +2,10 @@ package flow
 
 import (
 	"cmp"
+	"math"
+	"math/rand/v2"
 	"slices"
+	"testing"
 
 	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/packet"
@@ -206,4 +209,101 @@ func (t *plain) down(place int, f *plainFlow) {
 func (t *plain) put(place int, f *plainFlow) {
 	t.deadlines[place] = f
 	f.place = place
+}
+
+// TestTableAgreesWithPlain compares both on more flows than the twin on paper can hold, also where the
+// hash is so poor that tags say nothing and buckets run over.
+func TestTableAgreesWithPlain(t *testing.T) {
+	for name, mask := range map[string]uint64{
+		"hash":      math.MaxUint64,
+		"poor hash": 0xfc00_0001 << 32, // 64 pages and two buckets
+	} {
+		for i, cfg := range configs {
+			steps := stepsAmong(rand.New(rand.NewPCG(11, uint64(i))), 40_000, 60, 10)
+			slow := i%2 == 0 // few flows are over before the end
+			for k := range steps {
+				if slow {
+					steps[k].nanos = steps[0].nanos + (steps[k].nanos-steps[0].nanos)/5000
+				}
+			}
+			var got, want []Flow
+			cfg.OnEnd = func(f *Flow) { got = append(got, recordOf(f)) }
+			table := New(cfg)
+			table.mask = mask
+			f := feeder{Table: table, steps: steps, lead: 32}
+			cfg.OnEnd = func(f *Flow) { want = append(want, *f) }
+			p := newPlain(cfg)
+			for k, s := range steps {
+				f.do(k)
+				if s.sweep {
+					p.Sweep(s.nanos)
+				} else {
+					p.Update(&s.h, &capture.Packet{Nanos: s.nanos, Data: dataOf(s), WireLen: 14 + s.h.IPLen}, uint64(k))
+				}
+				if k%1000 == 0 && table.alive != len(p.flows) {
+					t.Fatalf("%s, configuration %d, step %d: %d flows alive, want %d", name, i, k, table.alive, len(p.flows))
+				}
+			}
+			if slow && table.alive < 5000 {
+				t.Errorf("%s, configuration %d: only %d flows at a time", name, i, table.alive)
+			}
+			for before := uint64(0); before < uint64(len(steps)); before += 777 { // gathered some hundred at a time
+				table.flushBefore(ForcedEnd, before, 500)
+			}
+			table.flushBefore(ForcedEnd, math.MaxUint64, 500)
+			p.Flush(ForcedEnd)
+			if len(got) != len(want) {
+				t.Fatalf("%s, configuration %d: %d flows ended, want %d", name, i, len(got), len(want))
+			}
+			for k := range got {
+				if !same(got[k], want[k]) {
+					t.Fatalf("%s, configuration %d: flow %d of %d\n got %+v\nwant %+v", name, i, k, len(want), got[k], want[k])
+				}
+			}
+			stats, plain := table.Stats(), p.stats
+			if stats.Flows != plain.Flows || stats.Ended != plain.Ended || stats.PayloadsKept != plain.PayloadsKept || stats.TimeBackwards != plain.TimeBackwards ||
+				stats.FragmentsJoined != plain.FragmentsJoined || stats.FragmentsAlone != plain.FragmentsAlone {
+				t.Errorf("%s, configuration %d:\n got %+v\nwant %+v", name, i, stats, plain)
+			}
+			if table.room != table.maxCells || table.pool.lent != 0 {
+				t.Errorf("%s, configuration %d: %d cells and %d bytes of openings are missing", name, i, table.maxCells-table.room, table.pool.lent)
+			}
+			table.Close()
+		}
+	}
+}
+
+// Parts of a flush that others come between are no less right.
+func TestFlushBetweenPackets(t *testing.T) {
+	s := newScript(Config{})
+	for i := range byte(100) {
+		s.tcp(second, i, i, 200, packet.ACK, 0)
+	}
+	s.flushBefore(ForcedEnd, 10, 5)
+	s.tcp(second, 150, 150, 200, packet.ACK, 0)
+	s.flushBefore(ForcedEnd, 20, 5)
+	s.tcp(second, 25, 25, 200, packet.SYN, 0)
+	s.tcp(second, 25, 25, 200, packet.RST, 0)
+	s.tcp(second, 25, 25, 200, packet.SYN, 0) // flow 25 ends before its time
+	s.flushBefore(ForcedEnd, 30, 5)
+	s.Sweep(1 << 62)
+	s.Flush(ForcedEnd)
+	var got []uint64
+	for _, f := range s.ended {
+		got = append(got, f.FirstPacket)
+	}
+	var want []uint64
+	for i := range uint64(20) {
+		want = append(want, i)
+	}
+	want = append(want, 25)
+	for i := uint64(20); i < 100; i++ {
+		if i != 25 {
+			want = append(want, i)
+		}
+	}
+	want = append(want, 100, 103)
+	if !slices.Equal(got, want) {
+		t.Errorf("flows ended in the order\n     %d, want\n     %d", got, want)
+	}
 }

@@ -15,7 +15,7 @@ type Config struct {
 	Lifetime       time.Duration // without a packet until a flow ends; default 3600 s (paper A)
 	Active         time.Duration // from the first packet until a flow is cut; default 0: never
 	Directional    bool          // each direction is a flow of its own, all of it by the Originator
-	Memory         int           // bytes of flows and what finds them; default 1 GiB, at least 64 KiB
+	Memory         int           // bytes of flows and what finds them; default 1 GiB
 	MaxFlows       int           // flows at a time; default 0: as many as fit in Memory
 	OpeningPackets int           // payloads kept per flow (paper A: T), at most 65,535; default 10, negative for none
 	OpeningBytes   int           // captured bytes kept per payload; default 784
@@ -30,7 +30,7 @@ type Config struct {
 // Defaults and bounds of Config.
 const (
 	DefaultMemory = 1 << 30
-	minMemory     = 64 << 10
+	MinMemory     = 64 << 10 // of a table: less is taken for as much
 	maxOpening    = math.MaxUint16
 )
 
@@ -41,7 +41,7 @@ func (c Config) withDefaults() Config {
 	if c.Memory <= 0 {
 		c.Memory = DefaultMemory
 	}
-	c.Memory = max(c.Memory, minMemory)
+	c.Memory = max(c.Memory, MinMemory)
 	if c.MaxFlows <= 0 {
 		c.MaxFlows = math.MaxInt
 	}
@@ -67,7 +67,7 @@ func (c Config) withDefaults() Config {
 // Share returns the configuration of each of n tables that keep to c's limits together.
 func (c Config) Share(n int) Config {
 	c = c.withDefaults()
-	c.Memory = max(c.Memory/n, minMemory)
+	c.Memory = max(c.Memory/n, MinMemory)
 	c.MaxFlows = max(c.MaxFlows/n, 1)
 	c.PayloadMemory = max(c.PayloadMemory/n, 1)
 	c.FragmentCache = max(c.FragmentCache/n, 1)
@@ -129,9 +129,10 @@ type Table struct {
 // New returns an empty table. Close gives its memory back.
 func New(cfg Config) *Table { return newTable(cfg, secret) }
 
-func newTable(cfg Config, seed maphash.Seed) *Table {
+func newTable(cfg Config, seed maphash.Seed) *Table { return newTableIn(new(memory), cfg, seed) }
+
+func newTableIn(m *memory, cfg Config, seed maphash.Seed) *Table {
 	cfg = cfg.withDefaults()
-	m := new(memory)
 	maxCells, depth := capacity(cfg.Memory)
 	t := &Table{
 		cfg: cfg, seed: seed, mask: math.MaxUint64, memory: m,
@@ -151,11 +152,11 @@ func newTable(cfg Config, seed maphash.Seed) *Table {
 // how far the index may be split for it. Pages are no fuller than three quarters on
 // the average, so that of some hundred thousand none is ever full.
 func capacity(memory int) (cells int, depth uint8) {
-	const perCell = 64*blockLen + 16 // bytes of a block
+	const perBlock = cellLen*blockLen + blockSize
 	for d := 1; d <= deepest; d++ {
 		pages := 1 << d
-		left := memory - pages*(pageSize+8)
-		if n := min(left/perCell*blockLen, pages*(pageLen*3/4)); n > cells {
+		left := memory - pages*(pageSize+8) - chunkCells/blockLen*blockSize // blocks come by the chunk
+		if n := min(left/perBlock*blockLen, pages*(pageLen*3/4)); n > cells {
 			cells, depth = n, uint8(d)
 		}
 	}
@@ -243,6 +244,12 @@ func (t *Table) start(at *expected, e ends, salt uint64, nanos int64) uint32 {
 	if t.alive >= t.cfg.MaxFlows {
 		t.evict(0)
 	}
+	// All room is made at once, so that the flow gets the cells of the one that goes, in their order: see evict.
+	needs := 1
+	if at.id.rest&isIPv6 != 0 || salt != 0 {
+		needs++
+	}
+	t.makeRoom(needs, 0)
 	n := t.take(0)
 	c := t.cell(n)
 	*c = cell{
@@ -359,5 +366,5 @@ func (t *Table) Stats() Stats {
 
 // footprint returns the bytes that were ever used for flows and what finds them.
 func (t *Table) footprint() int {
-	return int(t.used)*cellLen + len(t.blocks)*16 + len(t.index.info)*(pageSize+4) + len(t.index.directory)*4
+	return int(t.used)*cellLen + len(t.blocks)*blockSize + len(t.index.info)*(pageSize+4) + len(t.index.directory)*4
 }

@@ -341,7 +341,7 @@ func (m *Meter) Close() {
 // endFlows ends the open flows, in parts, so that what the Handlers find of them is never held all
 // at once: no more flows begin in so many packets.
 func (m *Meter) endFlows() {
-	part := max(min(m.counters.Packets/16+1, 1<<16), m.counters.Packets>>16)
+	part := max(min(m.counters.Packets/16+1, 1<<14), m.counters.Packets>>16)
 	for before := part; ; before += part {
 		last := before >= m.counters.Packets
 		if last {

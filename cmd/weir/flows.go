@@ -30,6 +30,7 @@ func newFlows(g *shared) *cobra.Command {
 		directional bool
 		lifetime    time.Duration
 		apps        string
+		memory      flowMemory
 	)
 	c := &cobra.Command{
 		Use:   "flows -r FILE…",
@@ -40,6 +41,9 @@ both directions, that follow each other within the lifetime.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if lifetime <= 0 {
 				return usageError{fmt.Errorf("--lifetime %v: must be more than zero", lifetime)}
+			}
+			if err := memory.check(); err != nil {
+				return err
 			}
 			out, finish, err := output(file)
 			if err != nil {
@@ -57,7 +61,7 @@ both directions, that follow each other within the lifetime.`,
 				cfg.Flow = train.OpeningConfig(&m.Arch)
 			}
 			cfg.Tunnels = in.tunnels
-			cfg.Flow.Directional, cfg.Flow.Lifetime = directional, lifetime
+			cfg.Flow.Directional, cfg.Flow.Lifetime, cfg.Flow.Memory = directional, lifetime, int(memory.byteSize)
 			if table {
 				return finish(g.flowTable(c.Context(), &in, cfg, m, out))
 			}
@@ -73,8 +77,24 @@ both directions, that follow each other within the lifetime.`,
 	c.Flags().BoolVar(&table, "table", false, "print the columns of paper A's flow table")
 	c.Flags().BoolVar(&directional, "directional", false, "keep the two directions of a flow apart")
 	c.Flags().StringVar(&apps, "apps", "", "model of applications that labels the flows: NAME or NAME@VERSION")
+	memory.flags(c)
 	c.Flags().DurationVar(&lifetime, "lifetime", 3600*time.Second, "time without a packet after which a flow is over")
 	return c
+}
+
+// flowMemory is the flag of what the flow tables of all workers may take.
+type flowMemory struct{ byteSize }
+
+func (m *flowMemory) flags(c *cobra.Command) {
+	m.byteSize = flow.DefaultMemory
+	c.Flags().Var(m, "flow-memory", "memory for flows; when it is full, those worth least end early (docs/formats.md)")
+}
+
+func (m *flowMemory) check() error {
+	if least := byteSize(flow.MinMemory); m.byteSize < least {
+		return usageError{fmt.Errorf("--flow-memory %s: at least %s is needed", m, &least)}
+	}
+	return nil
 }
 
 // meterFlows gives every flow of the input to emit when it ends, and whether it was in the table to

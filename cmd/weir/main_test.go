@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"part":      scriptPart,
 			"pack":      scriptPack,
 			"flip":      scriptFlip,
+			"flood":     scriptFlood,
 			"replace":   scriptReplace,
 			"lines":     scriptLines,
 			"pick":      scriptPick,

@@ -22,6 +22,7 @@ func newRun(g *shared) *cobra.Command {
 	var (
 		in                         input
 		apps, detector, file, page string
+		memory                     flowMemory
 	)
 	c := &cobra.Command{
 		Use:   "run -r FILE…",
@@ -31,6 +32,9 @@ is anomalous an alert with its explanation. Events are JSON lines (docs/formats.
 for people goes to stderr.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg := sensor.Config{Meter: meter.Config{Lateness: lateness, MaxGap: maxSilence}}
+			if err := memory.check(); err != nil {
+				return err
+			}
 			var err error
 			if apps != "" {
 				if cfg.Apps, _, err = g.loadApps(apps); err != nil {
@@ -51,7 +55,7 @@ for people goes to stderr.`,
 					return err
 				}
 			}
-			cfg.Meter.Tunnels = in.tunnels
+			cfg.Meter.Tunnels, cfg.Meter.Flow.Memory = in.tunnels, int(memory.byteSize)
 			out, finish, err := output(file)
 			if err != nil {
 				return err
@@ -84,6 +88,7 @@ for people goes to stderr.`,
 	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout)")
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
+	memory.flags(c)
 	c.Flags().StringVar(&page, "report", "", "file for the report with figures, one HTML page")
 	return c
 }
