@@ -10,6 +10,7 @@ package meter
 
 import (
 	"math"
+	"math/bits"
 	"net/netip"
 	"sync"
 	"time"
@@ -198,7 +199,7 @@ func (m *Meter) decode(batch []capture.Packet) (n int) {
 		}
 		it.nanos, it.wireLen, it.packet = p.Nanos, p.WireLen, p
 		if len(m.workers) > 1 {
-			w := flow.ShardHash(&it.headers) % uint64(len(m.workers))
+			w, _ := bits.Mul64(flow.ShardHash(&it.headers), uint64(len(m.workers)))
 			s.of[w] = append(s.of[w], uint16(s.at))
 			if it.packet = nil; m.data {
 				it.packet = s.keep(p)
