@@ -98,7 +98,8 @@ type Counters struct {
 // fill WindowMemory sooner than the whole would, so what goes at a cap depends on the number of
 // workers.
 //
-// One worker works in Add. Several have a goroutine each, and work while Add decodes what comes next.
+// One worker works in Add. Several share as many goroutines, of which one is the caller's: it decodes what comes next while the
+// others work, and works with them when it is ahead, so that no processor waits for another for long.
 // The functions of Config are called in the order of the stream by the goroutine that calls the
 // Meter: OnPacket in Add, the others when all workers have come to their place, which with several
 // of them may be in a later call; see Wait. Methods are called by one goroutine.
@@ -118,14 +119,15 @@ type Meter struct {
 	nextTick           int64
 	calm               int64 // before this time nothing has to be done but to count
 
-	now    *stretch   // being filled
-	flight []*stretch // with the workers, oldest first
-	free   []*stretch // to be filled again
-	bounds uint64     // marks of kind bound that were told
-	sizes  [boundLag]int
-	told   *Counters // at the place of the tick that is being told
-	parts  [][]window.Part
-	wg     sync.WaitGroup
+	now     *stretch     // being filled
+	flight  []*stretch   // with the workers, oldest first
+	free    []*stretch   // to be filled again
+	work    chan *worker // of several: a worker each time that it was given a stretch
+	helpers sync.WaitGroup
+	bounds  uint64 // marks of kind bound that were told
+	sizes   [boundLag]int
+	told    *Counters // at the place of the tick that is being told
+	parts   [][]window.Part
 }
 
 // New returns a Meter with the given number of workers, at least one. handler is called once
@@ -158,8 +160,13 @@ func New(cfg Config, workers int, handler func(worker int) Handler) (*Meter, err
 	}
 	m.now = newStretch(len(m.workers))
 	if len(m.workers) > 1 {
-		for _, w := range m.workers {
-			m.wg.Go(w.run)
+		m.work = make(chan *worker, maxFlight*len(m.workers))
+		for range len(m.workers) - 1 {
+			m.helpers.Go(func() {
+				for w := range m.work {
+					w.step()
+				}
+			})
 		}
 	}
 	return m, nil
@@ -332,10 +339,8 @@ func (m *Meter) Close() {
 	}
 	m.Wait()
 	if len(m.workers) > 1 {
-		for _, w := range m.workers {
-			close(w.in)
-		}
-		m.wg.Wait()
+		close(m.work)
+		m.helpers.Wait()
 	}
 }
 

@@ -157,6 +157,7 @@ func (m *Meter) pass() {
 	m.flight = append(m.flight, s)
 	for _, w := range m.workers {
 		w.in <- s
+		m.work <- w
 	}
 	for len(m.flight) > 0 && len(m.flight[0].done) == len(m.workers) {
 		m.tellOldest()
@@ -183,9 +184,18 @@ func (m *Meter) Wait() {
 	}
 }
 
-// tellOldest waits for the oldest stretch that is with the workers and tells what is in it.
+// tellOldest works until the workers are done with the oldest stretch and tells what is in it.
 func (m *Meter) tellOldest() {
 	s := m.flight[0]
+	for len(s.done) < len(m.workers) {
+		select {
+		case w := <-m.work:
+			w.step()
+			continue
+		default:
+		}
+		break // a helper has it
+	}
 	for range m.workers {
 		<-s.done
 	}

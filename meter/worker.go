@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"sync"
+
 	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/window"
@@ -9,6 +11,7 @@ import (
 // worker owns the flows and the share of the windows of the packets that hash to it.
 type worker struct {
 	index   int
+	mu      sync.Mutex // in step
 	in      chan *stretch
 	found   findings
 	table   *flow.Table         // nil with NoFlows
@@ -35,13 +38,14 @@ func newWorker(cfg *Config, index, workers int, series *window.Series, handler f
 	return w
 }
 
-// run takes stretches until in is closed.
-func (w *worker) run() {
-	for s := range w.in {
-		w.take(s)
-		w.found.hand(w.index)
-		s.done <- struct{}{}
-	}
+// step takes the next stretch that the worker was given. Any goroutine may call it, once for each.
+func (w *worker) step() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := <-w.in
+	w.take(s)
+	w.found.hand(w.index)
+	s.done <- struct{}{}
 }
 
 // take takes the worker's packets of a stretch and answers its marks.
