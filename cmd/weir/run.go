@@ -21,6 +21,7 @@ import (
 func newRun(g *shared) *cobra.Command {
 	var (
 		in                         input
+		late                       latenessFlag
 		apps, detector, file, page string
 		memory                     flowMemory
 	)
@@ -31,7 +32,10 @@ func newRun(g *shared) *cobra.Command {
 is anomalous an alert with its explanation. Events are JSON lines (docs/formats.md); a summary
 for people goes to stderr.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg := sensor.Config{Meter: meter.Config{Lateness: lateness, MaxGap: maxSilence}}
+			if err := late.check(); err != nil {
+				return err
+			}
+			cfg := sensor.Config{Meter: meter.Config{Lateness: late.lateness, MaxGap: maxSilence}}
 			if err := memory.check(); err != nil {
 				return err
 			}
@@ -85,6 +89,7 @@ for people goes to stderr.`,
 		},
 	}
 	in.flags(c)
+	late.flags(c)
 	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout)")
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")

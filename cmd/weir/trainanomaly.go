@@ -29,6 +29,7 @@ func newTrain(g *shared) *cobra.Command {
 type anomalyFlags struct {
 	in        input
 	win       windowFlags
+	late      latenessFlag
 	model     string
 	from      string
 	until     string
@@ -62,6 +63,7 @@ the same command goes on where it stopped.`,
 	}
 	f.in.flags(c)
 	f.win.flags(c)
+	f.late.flags(c)
 	flags := c.Flags()
 	flags.StringVar(&f.model, "model", "anomaly", "name of the model")
 	flags.StringVar(&f.options.Profile, "profile", anomaly.Default, "detector: default, or paper")
@@ -104,9 +106,10 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		return usageError{err}
 	}
 	cfg, err := f.win.config()
-	if err != nil {
+	if err := errors.Join(err, f.late.check()); err != nil {
 		return err
 	}
+	cfg.Lateness = f.late.lateness
 	started := time.Now()
 	rows, _, readErr := g.readWindows(ctx, &f.in, cfg, nil)
 	if readErr != nil && !errors.Is(readErr, errPartly) {
