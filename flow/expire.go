@@ -9,8 +9,8 @@ import (
 	"unsafe"
 )
 
-// elapsed returns the nanoseconds from one time to a later one, 0 when it is not later, and the
-// largest number where the difference overflows.
+// elapsed returns the nanoseconds from one time to a later one, 0 when it is not later, and the largest
+// number where the difference overflows.
 func elapsed(from, to int64) int64 {
 	if to <= from {
 		return 0
@@ -29,8 +29,8 @@ func after(nanos int64, d time.Duration) int64 {
 	return nanos + int64(d)
 }
 
-// deadline returns the time from which on the flow is over if no packet comes before.
-// It never becomes earlier.
+// deadline returns the time from which on the flow is over if no packet comes before. It never becomes
+// earlier.
 func (t *Table) deadline(c *cell) int64 {
 	idle := after(t.last(c), t.cfg.Lifetime)
 	if t.cfg.Active > 0 {
@@ -73,9 +73,9 @@ func (t *Table) endingSoon(next []ending) {
 // before that of an earlier call is allowed: it ends what is over by then.
 //
 // Packets move deadlines, but nothing else: each block of cells bears a bound on the deadlines of its
-// flows, and a block whose bound has come is looked through and gets a new one. That is 16 bytes for
-// 64 flows, and looking at a flow as often as its neighbours end. (A list in order of use costs every packet 34 ns in a
-// table of 10 million flows, a heap or wheel of deadlines 4 to 24 bytes a flow.)
+// flows, and a block whose bound has come is looked through and gets a new one. That is 16 bytes for 64
+// flows, and looking at a flow as often as its neighbours end. (A list in order of use costs every
+// packet 34 ns in a table of 10 million flows, a heap or wheel of deadlines 4 to 24 bytes a flow.)
 func (t *Table) Sweep(now int64) {
 	if now < t.due {
 		return
@@ -96,8 +96,8 @@ func (t *Table) Sweep(now int64) {
 	t.ending = reuse(t.ending)
 }
 
-// look puts the flows of a block that are over at now on t.ending and returns the next deadline of
-// the others.
+// look puts the flows of a block that are over at now on t.ending and returns the next deadline of the
+// others.
 func (t *Table) look(block int, now int64) int64 {
 	due := int64(math.MaxInt64)
 	for flows := t.blocks[block].flows; flows != 0; flows &= flows - 1 {
@@ -120,8 +120,8 @@ func reuse(e []ending) []ending {
 	return e[:0]
 }
 
-// Flush ends all flows for the reason given, in order of their first packets. Closed flows end as
-// such, for the reason EndOfFlow.
+// Flush ends all flows for the reason given, in order of their first packets. Closed flows end as such,
+// for the reason EndOfFlow.
 func (t *Table) Flush(reason EndReason) { t.FlushBefore(reason, math.MaxUint64) }
 
 // flush is what FlushBefore knows of the flows that are still to end: those whose first packets come
@@ -136,8 +136,9 @@ type flush struct {
 
 const flushLen = 1 << 20
 
-// FlushBefore is Flush for the flows whose first packet has a lower ordinal than before. When it is called again
-// and again with higher ones, it sorts the flows part by part, for less memory than all of them would take.
+// FlushBefore is Flush for the flows whose first packet has a lower ordinal than before. When it is
+// called again and again with higher ones, it sorts the flows part by part, for less memory than all of
+// them would take.
 func (t *Table) FlushBefore(reason EndReason, before uint64) {
 	t.flushBefore(reason, before, flushLen)
 }

@@ -41,8 +41,8 @@ func same(a, b Flow) bool {
 	return openings && reflect.DeepEqual(a, b)
 }
 
-// twin is the table as one would write it on paper: a list of flows, looked through from its
-// beginning for every packet. It has no limits.
+// twin is the table as one would write it on paper: a list of flows, looked through from its beginning
+// for every packet. It has no limits.
 type twin struct {
 	cfg    Config
 	flows  []*Flow
@@ -212,8 +212,8 @@ func (f *feeder) do(i int) {
 	f.Update(h, &capture.Packet{Nanos: s.nanos, Data: dataOf(*s), WireLen: 14 + s.h.IPLen}, uint64(i))
 }
 
-// randomSteps makes traffic among few hosts, ports and identifications, so that all that can happen
-// to a flow happens often. Time mostly goes on, sometimes far, sometimes back.
+// randomSteps makes traffic among few hosts, ports and identifications, so that all that can happen to
+// a flow happens often. Time mostly goes on, sometimes far, sometimes back.
 func randomSteps(rng *rand.Rand, n int) []step { return stepsAmong(rng, n, 3, 2) }
 
 // stepsAmong is randomSteps with so many hosts and ports.
