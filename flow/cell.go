@@ -3,7 +3,6 @@ package flow
 import (
 	"encoding/binary"
 	"math"
-	"math/bits"
 	"unsafe"
 
 	"github.com/weirnet/weir/packet"
@@ -295,11 +294,3 @@ type block struct {
 }
 
 const blockSize = int(unsafe.Sizeof(block{}))
-
-// eachFlow calls f for the flows of a block.
-func (t *Table) eachFlow(b int, f func(n uint32, c *cell)) {
-	for flows := t.blocks[b].flows; flows != 0; flows &= flows - 1 {
-		n := uint32(b*blockLen + bits.TrailingZeros64(flows))
-		f(n, t.cell(n))
-	}
-}

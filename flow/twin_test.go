@@ -190,6 +190,7 @@ type feeder struct {
 	*Table
 	steps []step
 	lead  int
+	sweep int // flows that a sweep puts in order at a time; 0: mostEnding
 	next  int // step to expect
 }
 
@@ -201,7 +202,7 @@ func (f *feeder) do(i int) {
 	}
 	s := &f.steps[i]
 	if s.sweep {
-		f.Sweep(s.nanos)
+		f.Table.sweep(s.nanos, cmp.Or(f.sweep, mostEnding))
 		return
 	}
 	h := &s.h
