@@ -6,8 +6,8 @@ import (
 	"github.com/weirnet/weir/packet"
 )
 
-// lookahead is a queue of packets that Update will be given next. In a table of millions of flows
-// each is far away in memory, in two steps: the bucket of the index, then the cell. For packets that are
+// lookahead is a queue of packets that Update will be given next. In a table of millions of flows each
+// is far away in memory, in two steps: the bucket of the index, then the cell. For packets that are
 // expected the memory of both comes while others are counted.
 type lookahead struct {
 	queue          [MaxExpected]expected // a ring
@@ -39,14 +39,14 @@ const (
 	looked                  // cell and ended too, and the cell is on its way
 )
 
-// Lines are asked for in groups of so many. The processor has some twenty on their way and drops what is asked for
-// beyond, but one at a time each would wait for the translation of its address. At 640 MB of cells
-// and 51 ns of other work, groups of 8 take 70 ns per packet, of 1 or 64 between 85 and 110.
+// Lines are asked for in groups of so many. The processor has some twenty on their way and drops what
+// is asked for beyond, but one at a time each would wait for the translation of its address. At 640 MB
+// of cells and 51 ns of other work, groups of 8 take 70 ns per packet, of 1 or 64 between 85 and 110.
 const group = 8
 
-// Expect announces a packet that Update will be given, at most MaxExpected before it is. Packets come to Update in
-// the order in which they were expected, with the same headers. Expect changes no flow and nothing of what Update
-// does, but Update is faster when some 32 packets are expected at any time.
+// Expect announces a packet that Update will be given, at most MaxExpected before it is. Packets come
+// to Update in the order in which they were expected, with the same headers. Expect changes no flow and
+// nothing of what Update does, but Update is faster when some 32 packets are expected at any time.
 func (t *Table) Expect(h *packet.Headers) {
 	a := &t.ahead
 	if a.tail-a.head == MaxExpected {

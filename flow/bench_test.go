@@ -31,7 +31,8 @@ func TestUpdateDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { ShardHash(&h) }); n != 0 {
 		t.Errorf("ShardHash allocates %v times", n)
 	}
-	// Flows that come and go allocate nothing either, with their openings, once there is memory from those before.
+	// Flows that come and go allocate nothing either, with their openings, once there is memory from
+	// those before.
 	for _, src := range []string{"10.0.0.1", "2001:db8::1"} {
 		h := headersOf(packet.TCP, src, src, 1000, 80)
 		h.PayloadLen, h.PayloadWireLen = 500, 500
@@ -233,4 +234,43 @@ func BenchmarkSweep(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*perSecond), "ns/flow")
 	})
+}
+
+// BenchmarkFragments counts fragments: first ones that all push others out of the cache, and later ones
+// that join.
+func BenchmarkFragments(b *testing.B) {
+	for _, name := range []string{"first", "joined", "alone"} {
+		b.Run(name, func(b *testing.B) {
+			t := New(Config{OpeningPackets: -1})
+			defer t.Close()
+			first := headersOf(packet.UDP, "10.0.0.1", "10.0.0.2", 1000, 53)
+			first.Has |= packet.Fragment
+			later := headersOf(packet.UDP, "10.0.0.1", "10.0.0.2", 0, 0)
+			later.Has = packet.Fragment | packet.LaterFragment
+			p := capture.Packet{WireLen: 114}
+			for i := range uint32(10_000) {
+				first.FragID = i
+				t.Update(&first, &p, uint64(i))
+			}
+			h := &first
+			if name != "first" {
+				h = &later
+			}
+			b.ReportAllocs()
+			from := cpuTime()
+			n := uint32(0)
+			for b.Loop() {
+				switch n++; name {
+				case "first":
+					h.FragID = n
+				case "joined":
+					h.FragID = 6000 + n%4000
+				case "alone":
+					h.FragID = n % 4096 % 6000
+				}
+				t.Update(h, &p, uint64(n))
+			}
+			reportCPU(b, from, b.N)
+		})
+	}
 }

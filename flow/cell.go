@@ -3,16 +3,15 @@ package flow
 import (
 	"encoding/binary"
 	"math"
-	"math/bits"
 	"unsafe"
 
 	"github.com/weirnet/weir/packet"
 )
 
-// A table's memory is one stock of cells of 64 bytes, a cache line each. Every flow takes one. What
-// few flows have lies in further cells: IPv6 addresses, a label, an opening, a lifetime of more than 78 hours (side),
-// counts beyond what fits in the first (long). So whatever traffic comes, the sum is bounded
-// exactly, and any flow that goes makes room for any that comes.
+// A table's memory is one stock of cells of 64 bytes, a cache line each. Every flow takes one. What few
+// flows have lies in further cells: IPv6 addresses, a label, an opening, a lifetime of more than 78
+// hours (side), counts beyond what fits in the first (long). So whatever traffic comes, the sum is
+// bounded exactly, and any flow that goes makes room for any that comes.
 //
 // Cells are known by number. Number 0 is nobody's and means none. A cell never moves.
 
@@ -58,8 +57,8 @@ const (
 	classShift = 8
 )
 
-// long is what a flow's counts are beyond those in its cell: what is added to them. A count that would not
-// fit moves here as a whole, but for one packet, which says that the direction was seen.
+// long is what a flow's counts are beyond those in its cell: what is added to them. A count that would
+// not fit moves here as a whole, but for one packet, which says that the direction was seen.
 type long struct {
 	packets, ip, payload [2]uint64
 	link                 [2]int64 // below 0 where IP lengths claim more than frames hold
@@ -150,8 +149,9 @@ func (t *Table) id(c *cell) uint64 {
 	return k.id(c.start, salt)
 }
 
-// firstPacket returns Flow.FirstPacket: of the ordinals with the bits that the cell holds, the latest one.
-// So it is right for all flows that began no more than 7·10¹³ packets ago, at ten million a second 81 days.
+// firstPacket returns Flow.FirstPacket: of the ordinals with the bits that the cell holds, the latest
+// one. So it is right for all flows that began no more than 7·10¹³ packets ago, at ten million a second
+// 81 days.
 func (t *Table) firstPacket(c *cell) uint64 {
 	const mask = 1<<firstBits - 1
 	low := uint64(c.first) | uint64(c.firstHigh)<<32&mask
@@ -243,8 +243,8 @@ func (t *Table) longOf(n uint32) *long {
 	return t.longCell(s.long)
 }
 
-// makeRoom ends flows other than the one given until so many cells can be taken, and one more, for
-// the label of the packet's flow: see Ref.SetLabel.
+// makeRoom ends flows other than the one given until so many cells can be taken, and one more, for the
+// label of the packet's flow: see Ref.SetLabel.
 func (t *Table) makeRoom(cells int, but uint32) {
 	for t.room <= cells && t.evict(but) {
 	}
@@ -294,11 +294,3 @@ type block struct {
 }
 
 const blockSize = int(unsafe.Sizeof(block{}))
-
-// eachFlow calls f for the flows of a block.
-func (t *Table) eachFlow(b int, f func(n uint32, c *cell)) {
-	for flows := t.blocks[b].flows; flows != 0; flows &= flows - 1 {
-		n := uint32(b*blockLen + bits.TrailingZeros64(flows))
-		f(n, t.cell(n))
-	}
-}

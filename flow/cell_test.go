@@ -11,8 +11,8 @@ import (
 	"github.com/weirnet/weir/packet"
 )
 
-// TestCountsBeyondTheCell sends packets of sizes that fill the cell's counts quickly, and others that do
-// not fit them at all: a link header of less than nothing, lengths of billions.
+// TestCountsBeyondTheCell sends packets of sizes that fill the cell's counts quickly, and others that
+// do not fit them at all: a link header of less than nothing, lengths of billions.
 func TestCountsBeyondTheCell(t *testing.T) {
 	sizes := []struct{ wire, ip, payload int }{
 		{1 << 20, 1<<20 - 14, 1<<20 - 54},

@@ -24,8 +24,7 @@ func (c *cell) worth() Worth {
 	return Answered
 }
 
-// How many flows are looked at for the one that goes: so many, or until so many of them are
-// Unanswered.
+// How many flows are looked at for the one that goes: so many, or until so many of them are Unanswered.
 const (
 	maxLook = 64
 	enough  = 8
@@ -39,8 +38,8 @@ type candidate struct {
 	first    uint64
 }
 
-// look takes a flow instead if it is worth less: of two worth the same the one whose deadline is next, of these
-// the one that began first.
+// look takes a flow instead if it is worth less: of two worth the same the one whose deadline is next,
+// of these the one that began first.
 func (v *candidate) look(t *Table, n uint32) Worth {
 	c := t.cell(n)
 	w := c.worth()
@@ -54,12 +53,12 @@ func (v *candidate) look(t *Table, n uint32) Worth {
 	return w
 }
 
-// evict makes room: of the next flows in the order of their cells the one that is worth least ends, but not the one given.
-// It reports false when there is no flow to end.
+// evict makes room: of the next flows in the order of their cells the one that is worth least ends, but
+// not the one given. It reports false when there is no flow to end.
 //
 // Cells are used again in the order in which flows end, so what goes depends on the packets of the
-// table alone. A flow with an answer or a label goes only where the sixty-three flows
-// behind it have one too; since the next flow takes its cell, it can hit one in 64 of them in each round.
+// table alone. A flow with an answer or a label goes only where the sixty-three flows behind it have
+// one too; since the next flow takes its cell, it can hit one in 64 of them in each round.
 func (t *Table) evict(but uint32) bool {
 	others := t.alive
 	if but != 0 && t.blocks[but/blockLen].flows>>(but%blockLen)&1 != 0 {

@@ -21,8 +21,9 @@ func flood(t *Table, h packet.Headers, n, count int) {
 	}
 }
 
-// TestFlood fills a table with traffic worth keeping and floods it with a hundred times more flows than fit. Memory
-// stays flat, everything is counted, what is labelled stays and of what is answered all but one in 64.
+// TestFlood fills a table with traffic worth keeping and floods it with a hundred times more flows than
+// fit. Memory stays flat, everything is counted, what is labelled stays and of what is answered all but
+// one in 64.
 func TestFlood(t *testing.T) {
 	for _, version := range []int{4, 6} {
 		h := headersOf(packet.TCP, "10.0.0.1", "10.0.0.2", 1000, 80)

@@ -1,6 +1,6 @@
-// Package flow keeps paper A's table of flows: packets of one 5-tuple that follow each other within
-// a lifetime. It counts, keeps the first payloads of flows that have no final label, and says when
-// and why a flow ended. It names no application: labels are written by whoever classifies.
+// Package flow keeps paper A's table of flows: packets of one 5-tuple that follow each other within a
+// lifetime. It counts, keeps the first payloads of flows that have no final label, and says when and
+// why a flow ended. It names no application: labels are written by whoever classifies.
 //
 //	table := flow.New(flow.Config{OnEnd: func(f *flow.Flow) { fmt.Println(f.Key, f.Reason) }})
 //	f, dir, payload := table.Update(&headers, &packet, ordinal)
@@ -17,8 +17,8 @@ const (
 	Responder
 )
 
-// EndReason is why a flow ended: IPFIX information element 136, flowEndReason, RFC 5102
-// section 5.11.3, with its numbers.
+// EndReason is why a flow ended: IPFIX information element 136, flowEndReason, RFC 5102 section 5.11.3,
+// with its numbers.
 type EndReason uint8
 
 const (

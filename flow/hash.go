@@ -11,12 +11,12 @@ import (
 	"github.com/weirnet/weir/packet"
 )
 
-// secret keys all hashes that decide where something lies. It is drawn anew in every process, so
-// nobody outside can send packets whose flows collide. Nothing that comes out depends on it.
+// secret keys all hashes that decide where something lies. It is drawn anew in every process, so nobody
+// outside can send packets whose flows collide. Nothing that comes out depends on it.
 var secret = maphash.MakeSeed()
 
-// ident is a Key as the table compares it: its Canonical (Directional: as it is), in two words. Of
-// IPv6 addresses it holds the last four bytes; the whole ones are compared beside it.
+// ident is a Key as the table compares it: its Canonical (Directional: as it is), in two words. Of IPv6
+// addresses it holds the last four bytes; the whole ones are compared beside it.
 type ident struct {
 	addrs uint64 // source<<32 | destination
 	rest  uint64 // what cell.rest has below keyBits
@@ -41,8 +41,8 @@ const (
 	keyMask  = 1<<keyBits - 1
 )
 
-// identify returns the ident of a packet that is no fragment, and whether the packet goes against
-// its direction. It is identOf of KeyOf, without the detour.
+// identify returns the ident of a packet that is no fragment, and whether the packet goes against its
+// direction. It is identOf of KeyOf, without the detour.
 func identify(h *packet.Headers, directional bool) (id ident, reversed bool) {
 	src, dst := uint64(h.SrcPort), uint64(h.DstPort)
 	k := Ports

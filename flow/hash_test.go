@@ -134,8 +134,9 @@ func TestResultsDoNotDependOnTheKey(t *testing.T) {
 	}
 }
 
-// TestCraftedCollisions sends flows whose hashes collide under one key, as somebody who knew it would. Under that
-// key a page of the index overflows; under another nothing happens, so who does not know it gains nothing.
+// TestCraftedCollisions sends flows whose hashes collide under one key, as somebody who knew it would.
+// Under that key a page of the index overflows; under another nothing happens, so who does not know it
+// gains nothing.
 func TestCraftedCollisions(t *testing.T) {
 	const flows = 6000
 	known := maphash.MakeSeed()
@@ -167,8 +168,8 @@ func TestCraftedCollisions(t *testing.T) {
 	}
 }
 
-// TestHashSpreads counts how flows that scans and floods are made of fall into places: as many to each as a random
-// hash would give.
+// TestHashSpreads counts how flows that scans and floods are made of fall into places: as many to each
+// as a random hash would give.
 func TestHashSpreads(t *testing.T) {
 	const flows, places = 1 << 18, 1 << 10 // 256 each, with a deviation of 16
 	for name, change := range map[string]func(uint32, *packet.Headers){

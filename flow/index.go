@@ -6,9 +6,9 @@ import (
 )
 
 // index finds cells by hash: a directory of pages by the first bits of the hash, and in a page buckets
-// of one cache line by later bits. A page that fills up is split in two, so no insertion
-// moves more than the 512 entries of a page, however many flows there are (extendible hashing: Fagin, Nievergelt, Pippenger
-// and Strong 1979).
+// of one cache line by later bits. A page that fills up is split in two, so no insertion moves more
+// than the entries of one page, however many flows there are (extendible hashing: Fagin, Nievergelt,
+// Pippenger and Strong 1979).
 type index struct {
 	directory []uint32 // pages, by the first depth bits of the hash
 	shift     uint8    // 64 - depth
@@ -19,9 +19,9 @@ type index struct {
 	old       page // scratch
 }
 
-// page holds entries: the number of a cell, not 0, and the upper half of its hash. An entry lies in the bucket
-// that the lowest bits of the half name or, when that is full, in the next one that is
-// not. Buckets fill from their first place on.
+// page holds entries: the number of a cell, not 0, and the upper half of its hash. An entry lies in the
+// bucket that the lowest bits of the half name or, when that is full, in the next one that is not.
+// Buckets fill from their first place on.
 type page [numBuckets]bucket
 
 // bucket is a cache line of entries: their halves of the hash, two to a word, and their cells.
@@ -45,8 +45,8 @@ func (b *bucket) look(tag uint32) uint32 {
 	both := uint64(tag) * ones
 	var found uint64 // a bit for each entry: those in lower halves of words first
 	for i := range b.tags {
-		// A half that is 0 gets its top bit (Mycroft 1987); so may the upper one above a lower that
-		// is 0, but the lower is found first.
+		// A half that is 0 gets its top bit (Mycroft 1987); so may the upper one above a lower that is
+		// 0, but the lower is found first.
 		x := b.tags[i] ^ both
 		found |= (x - ones) &^ x & tops >> 31 << i
 	}
@@ -54,6 +54,7 @@ func (b *bucket) look(tag uint32) uint32 {
 	return b.cells[at%8*2%bucketLen+at>>5&1] & -uint32(found>>at&1)
 }
 
+// pageInfo is what is known of a page beside it.
 type pageInfo struct {
 	entries uint16
 	depth   uint8 // leading bits of the hash that all entries share
@@ -66,7 +67,7 @@ const (
 	splitAt       = pageLen * 4 / 5 // entries
 	pageSize      = 8 * pageLen     // bytes
 	pagesPerPiece = pieceLen / pageSize
-	deepest       = 26 // the six bits after name the bucket
+	deepest       = 24 // the eight bits of a tag that are left name the bucket
 )
 
 func newIndex(maxDepth uint8, m *memory) index {
@@ -98,8 +99,8 @@ func tagOf(hash uint64) uint32 { return uint32(hash >> 32) }
 // home returns the bucket of a page where the entries with a tag belong.
 func (p *page) home(tag uint32) *bucket { return &p[tag%numBuckets] }
 
-// insert adds an entry. It reports false when the page is full and cannot be split: 512 flows
-// that share the first bits of a keyed hash.
+// insert adds an entry. It reports false when the page is full and cannot be split: 2048 flows that
+// share the first bits of a keyed hash.
 func (x *index) insert(hash uint64, cell uint32) bool {
 	n := x.pageOf(hash)
 	for x.info[n].entries >= splitAt && x.info[n].depth < x.maxDepth {
@@ -161,19 +162,21 @@ func (x *index) split(n uint32, hash uint64) {
 	}
 }
 
-// remove takes an entry out.
+// remove takes the entry of a cell out.
 func (x *index) remove(hash uint64, cell uint32) {
 	n := x.pageOf(hash)
-	x.info[n].entries--
 	p := x.page(n)
-	for at := tagOf(hash); ; at++ {
+	for distance := range uint32(numBuckets) {
+		at := tagOf(hash) + distance
 		for i, c := range p.home(at).cells {
 			if c == cell {
 				p.fill(at, i)
+				x.info[n].entries--
 				return
 			}
 		}
 	}
+	panic("flow: a flow is not in the index")
 }
 
 // fill closes the gap at a place of a bucket, so that again every entry lies in its bucket or behind
@@ -199,8 +202,8 @@ func (p *page) fill(at uint32, i int) {
 	}
 }
 
-// displaced returns the bucket and the place there of an entry that lies behind a bucket, and
-// would lie in it if it were not full; place is -1 when there is none.
+// displaced returns the bucket and the place there of an entry that lies behind a bucket, and would lie
+// in it if it were not full; place is -1 when there is none.
 func (p *page) displaced(bucket uint32) (at uint32, place int) {
 	for distance := uint32(1); distance < numBuckets; distance++ {
 		at := bucket + distance

@@ -47,8 +47,8 @@ func KeyOf(h *packet.Headers) Key {
 	return k
 }
 
-// counterpartOf returns the ICMP type that answers, or is answered by, another. The pairs are those
-// of Community ID v1, which has them from Zeek.
+// counterpartOf returns the ICMP type that answers, or is answered by, another. The pairs are those of
+// Community ID v1, which has them from Zeek.
 func counterpartOf(proto, icmpType uint8) (uint8, bool) {
 	if proto == packet.ICMP {
 		switch icmpType {
@@ -78,9 +78,9 @@ func (k Key) Destination() netip.AddrPort {
 	return netip.AddrPortFrom(k.Dst.Netip(k.Version), k.DstPort)
 }
 
-// Canonical returns the one key that both directions of a flow share, and whether k is the reverse
-// of it: the end with the lower address, then port, is the source. Keys of kinds that have no
-// reverse (OneWay, Fragments) are canonical as they are.
+// Canonical returns the one key that both directions of a flow share, and whether k is the reverse of
+// it: the end with the lower address, then port, is the source. Keys of kinds that have no reverse
+// (OneWay, Fragments) are canonical as they are.
 func (k Key) Canonical() (canonical Key, reversed bool) {
 	if k.Kind == OneWay || k.Kind == Fragments {
 		return k, false
@@ -94,9 +94,9 @@ func (k Key) Canonical() (canonical Key, reversed bool) {
 	return k, true
 }
 
-// id returns the identifier of the flow with the key that the table knows it by and that starts at
-// a time. Salt tells flows apart that share both. The hash is FNV-1a of addresses, ports, FragID, version, protocol,
-// kind, start and salt, numbers in network byte order, finished so that all bits
+// id returns the identifier of the flow with the key that the table knows it by and that starts at a
+// time. Salt tells flows apart that share both. The hash is FNV-1a of addresses, ports, FragID,
+// version, protocol, kind, start and salt, numbers in network byte order, finished so that all bits
 // depend on all others; it is unkeyed because it must be the same in every run, so it is no index.
 func (k *Key) id(start int64, salt uint64) uint64 {
 	const zeros4 = fnvPrime * fnvPrime * fnvPrime * fnvPrime & math.MaxUint64

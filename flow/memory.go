@@ -3,8 +3,8 @@ package flow
 import "unsafe"
 
 // memory is what a table's cells, index and openings lie in: pieces from the system that the garbage
-// collector neither scans nor counts, or plain Go memory where there is no such thing. Nothing in
-// it is a pointer. Pieces never move and go back all together.
+// collector neither scans nor counts, or plain Go memory where there is no such thing. Nothing in it is
+// a pointer. Pieces never move and go back all together.
 type memory struct {
 	mapped [][]byte
 	onHeap bool // take Go memory: for tests of what other systems do
@@ -14,8 +14,8 @@ type memory struct {
 const pieceLen = 2 << 20
 
 // piece returns n zero bytes that begin at a multiple of 64, and of pieceLen where the system gives
-// memory itself. With huge the system is asked for huge pages, which makes them resident as a
-// whole when the first byte is used.
+// memory itself. With huge the system is asked for huge pages, which makes them resident as a whole
+// when the first byte is used.
 func (m *memory) piece(n int, huge bool) []byte {
 	if !m.onHeap {
 		if all, use := mapPiece(n); use != nil {

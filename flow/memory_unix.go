@@ -4,8 +4,8 @@ package flow
 
 import "golang.org/x/sys/unix"
 
-// mapPiece returns n bytes of anonymous memory, and all that was mapped for it; nothing when the
-// system refuses.
+// mapPiece returns n bytes of anonymous memory, and all that was mapped for it; nothing when the system
+// refuses.
 func mapPiece(n int) (all, use []byte) {
 	all, err := mapAnonymous(n)
 	if err != nil {

@@ -5,9 +5,9 @@ import (
 	"math/bits"
 )
 
-// Payload is the application payload of one packet of an opening: of the first payloads of a flow, in order of
-// arrival, of TCP segments and UDP datagrams that carry any, as they came, without reassembly. A
-// flow keeps its opening while it has no final label.
+// Payload is the application payload of one packet of an opening: of the first payloads of a flow, in
+// order of arrival, of TCP segments and UDP datagrams that carry any, as they came, without reassembly.
+// A flow keeps its opening while it has no final label.
 type Payload struct {
 	Nanos int64     // capture time of its packet
 	Dir   Direction // who sent it
@@ -15,10 +15,11 @@ type Payload struct {
 	Data  []byte    // the first captured bytes, at most Config.OpeningBytes
 }
 
-// pool lends memory for openings, never more than limit bytes in all. An opening is one block of a power of two of units;
-// when it outgrows the block it moves to one of twice the length. Free blocks are
-// split and joined again with the other half (buddy system: Knowlton 1965), so memory lent once in small blocks can be lent
-// in large ones later. Blocks are known by the number of their first unit and one more; 0 is none.
+// pool lends memory for openings, never more than limit bytes in all. An opening is one block of a
+// power of two of units; when it outgrows the block it moves to one of twice the length. Free blocks
+// are split and joined again with the other half (buddy system: Knowlton 1965), so memory lent once in
+// small blocks can be lent in large ones later. Blocks are known by the number of their first unit and
+// one more; 0 is none.
 type pool struct {
 	packets  int // payloads of an opening
 	bytes    int // of a payload
@@ -53,8 +54,8 @@ func (p *pool) block(b uint32, order uint8) []byte {
 	return p.chunks[unit/p.chunkLen][at : at+unitLen<<order]
 }
 
-// add appends a payload to the opening in a block, 0 for none yet, and returns how many payloads it
-// has now. It reports false, and changes nothing, when the memory is used up.
+// add appends a payload to the opening in a block, 0 for none yet, and returns how many payloads it has
+// now. It reports false, and changes nothing, when the memory is used up.
 func (p *pool) add(opening *uint32, payload Payload) (payloads int, ok bool) {
 	data := payload.Data[:min(len(payload.Data), p.bytes)]
 	used, count := headerLen, 0

@@ -230,7 +230,7 @@ func TestTableAgreesWithPlain(t *testing.T) {
 			cfg.OnEnd = func(f *Flow) { got = append(got, recordOf(f)) }
 			table := New(cfg)
 			table.mask = mask
-			f := feeder{Table: table, steps: steps, lead: 32}
+			f := feeder{Table: table, steps: steps, lead: 32, sweep: 300}
 			cfg.OnEnd = func(f *Flow) { want = append(want, *f) }
 			p := newPlain(cfg)
 			for k, s := range steps {

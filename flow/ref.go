@@ -1,7 +1,7 @@
 package flow
 
-// Ref is a flow in a table: what Update returns. It is valid until the flow's OnEnd has returned,
-// and at most until the next call of Update, which may end any flow. Its zero value is no flow.
+// Ref is a flow in a table: what Update returns. It is valid until the flow's OnEnd has returned, and
+// at most until the next call of Update, which may end any flow. Its zero value is no flow.
 type Ref struct {
 	table *Table
 	n     uint32
@@ -45,9 +45,9 @@ func (t *Table) label(c *cell) Label {
 	}
 }
 
-// SetLabel gives the flow a label. One without a class takes the label away. The table keeps room for the
-// label of the flow that Update last returned; labels for more flows than that end others when the table
-// is full.
+// SetLabel gives the flow a label. One without a class takes the label away. The table keeps room for
+// the label of the flow that Update last returned; labels for more flows than that end others when the
+// table is full.
 func (f Ref) SetLabel(l Label) {
 	c := f.table.cell(f.n)
 	c.rest &^= isFinal

@@ -18,8 +18,8 @@ func cpuTime() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// reportCPU adds the processor time per operation since from to a benchmark's result: on a shared machine it says
-// more than the time that passed.
+// reportCPU adds the processor time per operation since from to a benchmark's result: on a shared
+// machine it says more than the time that passed.
 func reportCPU(b *testing.B, from time.Duration, operations int) {
 	b.ReportMetric(float64(cpuTime()-from)/float64(operations), "cpu-ns/op")
 }

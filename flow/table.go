@@ -22,8 +22,8 @@ type Config struct {
 	PayloadMemory  int           // bytes of all openings at a time; default 128 MiB
 	FragmentCache  int           // first fragments remembered at a time; default 4096
 
-	// OnEnd is called for each flow that ends; the flow is valid until it returns. It must not call
-	// the table.
+	// OnEnd is called for each flow that ends; the flow is valid until it returns. It must not call the
+	// table.
 	OnEnd func(*Flow)
 }
 
@@ -93,13 +93,13 @@ type Stats struct {
 // Table is paper A's flow table. It is used by one goroutine.
 //
 // What becomes of a flow depends on its own packets and on the calls of Sweep alone. So when the
-// packets of one stream are spread over several tables by ShardHash and Sweep is called for all of
-// them at the same points of the stream, they hold together the flows that one table would, as long
-// as none reaches a limit of its Config. At a limit, what goes depends on all packets of the table,
-// but not on the secret that keys its hash.
+// packets of one stream are spread over several tables by ShardHash and Sweep is called for all of them
+// at the same points of the stream, they hold together the flows that one table would, as long as none
+// reaches a limit of its Config. At a limit, what goes depends on all packets of the table, but not on
+// the secret that keys its hash.
 //
-// A packet of a known flow allocates nothing, and memory outside Go's heap holds the flows, so that
-// ten million of them are no work for the garbage collector.
+// A packet of a known flow allocates nothing, and memory outside Go's heap holds the flows, so that ten
+// million of them are no work for the garbage collector.
 type Table struct {
 	cfg       Config
 	seed      maphash.Seed
@@ -148,9 +148,9 @@ func newTableIn(m *memory, cfg Config, seed maphash.Seed) *Table {
 	return t
 }
 
-// capacity returns how many cells, each of which may be a flow, fit in so many bytes with what finds them, and
-// how far the index may be split for it. Pages are no fuller than three quarters on
-// the average, so that of some hundred thousand none is ever full.
+// capacity returns how many cells, each of which may be a flow, fit in so many bytes with what finds
+// them, and how far the index may be split for it. Pages are no fuller than three quarters on the
+// average, so that of some hundred thousand none is ever full.
 func capacity(memory int) (cells int, depth uint8) {
 	const perBlock = cellLen*blockLen + blockSize
 	for d := 1; d <= deepest; d++ {
@@ -174,8 +174,8 @@ func (t *Table) Close() {
 // valid IP header has no flow: f is the zero Ref.
 //
 // A packet starts a new flow, and thereby ends the old one with its key, when the old one's lifetime
-// was over before it, or when it is a SYN without ACK and the old one is closed. FIN and RST alone
-// end nothing: what trails behind them belongs to the flow.
+// was over before it, or when it is a SYN without ACK and the old one is closed. FIN and RST alone end
+// nothing: what trails behind them belongs to the flow.
 func (t *Table) Update(h *packet.Headers, p *capture.Packet, ordinal uint64) (f Ref, dir Direction, payload bool) {
 	if h.Version == 0 {
 		t.next(h)
@@ -244,7 +244,8 @@ func (t *Table) start(at *expected, e ends, salt uint64, nanos int64) uint32 {
 	if t.alive >= t.cfg.MaxFlows {
 		t.evict(0)
 	}
-	// All room is made at once, so that the flow gets the cells of the one that goes, in their order: see evict.
+	// All room is made at once, so that the flow gets the cells of the one that goes, in their order:
+	// see evict.
 	needs := 1
 	if at.id.rest&isIPv6 != 0 || salt != 0 {
 		needs++

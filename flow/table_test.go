@@ -27,8 +27,8 @@ func newScript(cfg Config) *script {
 	return s
 }
 
-// tcp sends a segment with a payload of n bytes between host a's port 1000 and host b's port 80,
-// where hosts are last bytes of addresses; from is the sender.
+// tcp sends a segment with a payload of n bytes between host a's port 1000 and host b's port 80, where
+// hosts are last bytes of addresses; from is the sender.
 func (s *script) tcp(nanos int64, from, a, b byte, flags uint8, n int) (Ref, Direction, bool) {
 	h := headersOf(packet.TCP, fmt.Sprintf("10.0.0.%d", a), fmt.Sprintf("10.0.0.%d", b), 1000, 80)
 	if from == b {

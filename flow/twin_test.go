@@ -41,8 +41,8 @@ func same(a, b Flow) bool {
 	return openings && reflect.DeepEqual(a, b)
 }
 
-// twin is the table as one would write it on paper: a list of flows, looked through from its
-// beginning for every packet. It has no limits.
+// twin is the table as one would write it on paper: a list of flows, looked through from its beginning
+// for every packet. It has no limits.
 type twin struct {
 	cfg    Config
 	flows  []*Flow
@@ -190,6 +190,7 @@ type feeder struct {
 	*Table
 	steps []step
 	lead  int
+	sweep int // flows that a sweep puts in order at a time; 0: mostEnding
 	next  int // step to expect
 }
 
@@ -201,7 +202,7 @@ func (f *feeder) do(i int) {
 	}
 	s := &f.steps[i]
 	if s.sweep {
-		f.Sweep(s.nanos)
+		f.Table.sweep(s.nanos, cmp.Or(f.sweep, mostEnding))
 		return
 	}
 	h := &s.h
@@ -212,8 +213,8 @@ func (f *feeder) do(i int) {
 	f.Update(h, &capture.Packet{Nanos: s.nanos, Data: dataOf(*s), WireLen: 14 + s.h.IPLen}, uint64(i))
 }
 
-// randomSteps makes traffic among few hosts, ports and identifications, so that all that can happen
-// to a flow happens often. Time mostly goes on, sometimes far, sometimes back.
+// randomSteps makes traffic among few hosts, ports and identifications, so that all that can happen to
+// a flow happens often. Time mostly goes on, sometimes far, sometimes back.
 func randomSteps(rng *rand.Rand, n int) []step { return stepsAmong(rng, n, 3, 2) }
 
 // stepsAmong is randomSteps with so many hosts and ports.

@@ -17,8 +17,8 @@ import (
 	"github.com/weirnet/weir/packet"
 )
 
-// writeFlood writes a capture of n SYNs from addresses and ports all over, each a flow of its own, a microsecond
-// apart; with keep packets of one connection between each two of them.
+// writeFlood writes a capture of n SYNs from addresses and ports all over, each a flow of its own, a
+// microsecond apart; with keep packets of one connection between each two of them.
 func writeFlood(to io.Writer, n, keep int) error {
 	w := capture.NewWriter(to)
 	frame := make([]byte, 14, 54)
@@ -63,8 +63,8 @@ func scriptFlood(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// BenchmarkFlood runs weir over floods of millions of flows, with memory for all of them and for few, and says what it takes
-// of the processor and of memory in all.
+// BenchmarkFlood runs weir over floods of millions of flows, with memory for all of them and for few,
+// and says what it takes of the processor and of memory in all.
 func BenchmarkFlood(b *testing.B) {
 	if runtime.GOOS != "linux" {
 		b.Skip("the memory of a process is told in other units")

@@ -97,8 +97,8 @@ func (m *flowMemory) check() error {
 	return nil
 }
 
-// meterFlows gives every flow of the input to emit when it ends, and whether it was in the table to
-// the end of the input; with a model it has its label. It returns the time of the newest packet.
+// meterFlows gives every flow of the input to emit when it ends, and whether it was in the table to the
+// end of the input; with a model it has its label. It returns the time of the newest packet.
 func (g *shared) meterFlows(ctx context.Context, in *input, cfg meter.Config, model *classify.Model, emit func(f *flow.Flow, last bool) error) (latest int64, err error) {
 	var failed error
 	last := false
