@@ -6,7 +6,10 @@
 //	w.Write(&event.Event{Nanos: now, Type: event.TypeStats, Stats: &event.Stats{Packets: 7}})
 package event
 
-import "strconv"
+import (
+	"strconv"
+	"time"
+)
 
 // Type is the value of event_type; the object of the event bears the same name.
 type Type string
@@ -144,6 +147,12 @@ type Time int64
 // MarshalJSON implements json.Marshaler.
 func (t Time) MarshalJSON() ([]byte, error) {
 	return t.append(make([]byte, 0, 32)), nil
+}
+
+func (t Time) append(dst []byte) []byte {
+	dst = append(dst, '"')
+	dst = time.Unix(0, int64(t)).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000000Z07:00")
+	return append(dst, '"')
 }
 
 // ProtoName is the name of an IANA protocol number as EVE writes it; numbers without one stay numbers.

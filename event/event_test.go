@@ -4,12 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
-	"math"
-	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/packet"
@@ -60,79 +56,6 @@ func TestOfFlow(t *testing.T) {
 	if err != nil || bytes.Contains(line, []byte("app")) || bytes.Contains(line, []byte("confidence")) {
 		t.Errorf("a flow without label shows one: %s, %v", line, err)
 	}
-}
-
-// TestLinesEqualEncodingJSON writes random flows and labels in both ways.
-func TestLinesEqualEncodingJSON(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
-	texts := []string{"", "tls", `<script>"&\`, "umlaut ö", "\x00\u2028", "\xff", "1:wCb3OG7yAFWelaUydu0D+125CLM="}
-	text := func() string { return texts[r.IntN(len(texts))] }
-	number := func() uint64 { return r.Uint64() >> r.IntN(64) }
-	when := func() Time { return Time(int64(r.Uint64()) >> r.IntN(64)) }
-	share := func() float64 {
-		return []float64{0, 1, 0.5, 1e-7, -1e-300, 1e21, 123456789, r.Float64(), float64(float32(r.Float64()))}[r.IntN(9)]
-	}
-	for range 5000 {
-		e := Event{Nanos: int64(when()), Type: TypeFlow, Tuple: &Tuple{number(), text(), text(), uint16(number()), text(), uint16(number()), text()}}
-		if r.IntN(2) == 0 {
-			e.Type, e.Label = TypeLabel, &Label{text(), share(), text(), int(number()), r.IntN(2) == 0, text()}
-		} else {
-			e.Flow = &Flow{number(), number(), number(), number(), number(), number(), number(), number(), when(), when(), text(), text(), nil, r.IntN(2) == 0}
-			if x := share(); r.IntN(2) == 0 {
-				e.Flow.Confidence = &x
-			}
-		}
-		if !e.whole() {
-			t.Fatalf("%+v goes the slow way", e)
-		}
-		var want bytes.Buffer
-		if err := json.NewEncoder(&want).Encode(line{Time(e.Nanos), e.Type, e.Tuple, e.Label, e.Flow, nil, nil, nil}); err != nil {
-			t.Fatal(err)
-		}
-		if got := e.appendJSON(nil); string(got) != want.String() {
-			t.Fatalf("got  %s\nwant %s", got, want.String())
-		}
-	}
-	for _, nanos := range []int64{0, 1, -1, 999, -999, math.MinInt64, math.MaxInt64, 951782400e9, -2203891200e9} {
-		want := time.Unix(0, nanos).UTC().Format(`"2006-01-02T15:04:05.000000Z07:00"`)
-		if got := string(Time(nanos).append(nil)); got != want {
-			t.Errorf("%d ns: got %s, want %s", nanos, got, want)
-		}
-	}
-	nan := math.NaN()
-	for _, e := range []Event{{}, {Tuple: &Tuple{}}, {Tuple: &Tuple{}, Flow: &Flow{Confidence: &nan}}, {Tuple: &Tuple{}, Label: &Label{Confidence: math.Inf(1)}}, {Flow: &Flow{}}} {
-		if e.whole() {
-			t.Errorf("%+v does not go the way of encoding/json", e)
-		}
-	}
-}
-
-func BenchmarkWrite(b *testing.B) {
-	f := flow.Flow{
-		ID: 1<<60 + 5, Start: 1_700_000_000e9, Last: 1_700_000_002e9, Packets: [2]uint64{3, 2}, Bytes: [2]uint64{300, 200},
-		Key:    flow.Key{Src: packet.Addr{10, 0, 0, 1}, Dst: packet.Addr{10, 0, 0, 2}, SrcPort: 5, DstPort: 443, Version: 4, Proto: packet.TCP, Kind: flow.Ports},
-		Reason: flow.IdleTimeout, Label: flow.Label{Class: 0, Confidence: 0.25},
-	}
-	w := NewWriter(io.Discard)
-	e := OfFlow(&f, "tls")
-	b.Run("made", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			OfFlow(&f, "tls")
-		}
-	})
-	b.Run("weir", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			w.Write(e)
-		}
-	})
-	b.Run("json", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			w.enc.Encode(line{Time(e.Nanos), e.Type, e.Tuple, e.Label, e.Flow, nil, nil, nil})
-		}
-	})
 }
 
 type failing struct{}

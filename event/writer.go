@@ -10,7 +10,6 @@ import (
 type Writer struct {
 	out *bufio.Writer
 	enc *json.Encoder
-	buf []byte // of a line
 	err error
 }
 
@@ -37,11 +36,6 @@ type line struct {
 // Write appends one event. After the first error it does nothing and returns that error.
 func (w *Writer) Write(e *Event) error {
 	if w.err != nil {
-		return w.err
-	}
-	if e.whole() {
-		w.buf = e.appendJSON(w.buf[:0])
-		_, w.err = w.out.Write(w.buf)
 		return w.err
 	}
 	w.err = w.enc.Encode(line{Time(e.Nanos), e.Type, e.Tuple, e.Label, e.Flow, e.Window, e.Alert, e.Stats})
