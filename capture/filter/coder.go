@@ -215,28 +215,35 @@ func (c *coder) encapsulated(etherType uint32) cond {
 	case families:
 		return c.family(version)
 	case pppTypes:
-		switch etherType {
-		case 0x0800:
-			etherType = 0x0021
-		case 0x86dd:
-			etherType = 0x0057
-		case 0x8847:
-			etherType = 0x0281
-		case 0x6003:
-			etherType = 0x0027
-		case 0x809b:
-			etherType = 0x0029
-		case 0x8137:
-			etherType = 0x002b
-		default:
-			return constant(false) // PPP has no number for it
-		}
+		etherType = pppNumber(etherType)
 	case etherTypes:
 		if c.tagged && c.typeAt == 12 && etherType != 0x8100 && etherType != 0x88a8 {
 			return constant(false) // kernels take out no other tags
 		}
 	}
 	return c.equal(2, c.typeAt, etherType)
+}
+
+// pppNumber returns PPP's number (https://www.iana.org/assignments/ppp-numbers) for an EtherType or an
+// IEEE 802.2 service access point that it has another one for; all other numbers are PPP's already.
+func pppNumber(n uint32) uint32 {
+	switch n {
+	case 0x0800:
+		return 0x0021
+	case 0x86dd:
+		return 0x0057
+	case 0x6003: // DECnet
+		return 0x0027
+	case 0x809b: // AppleTalk
+		return 0x0029
+	case 0x8137, 0xe0: // IPX
+		return 0x002b
+	case 0xfe: // OSI
+		return 0x0023
+	case 0x42: // bridges
+		return 0x0031
+	}
+	return n
 }
 
 // family is true when the address family of a loopback header is that of an IP version. A host's
@@ -280,6 +287,9 @@ func (c *coder) protocol(n protocol) (cond, error) {
 		return x(id), nil
 	}
 	if types, ok := isisTypes[n.name]; ok {
+		if c.link == packet.LinkCiscoHDLC {
+			return nil, c.errorf(n.at(), "%s cannot be told on %s", n.name, linkNames[c.link])
+		}
 		x, at, err := c.iso(n.at(), n.name)
 		if err != nil {
 			return nil, err
@@ -308,9 +318,9 @@ func (c *coder) encapsulation(at int, name string) (cond, error) {
 	case pppTypes:
 		switch name {
 		case "iso":
-			return c.equal(2, c.typeAt, 0x0023), nil
+			etherType = 0xfe
 		case "stp":
-			return c.equal(2, c.typeAt, 0x0031), nil
+			etherType = 0x42
 		case "netbeui":
 			return nil, c.errorf(at, "netbeui cannot be told on PPP")
 		}
@@ -369,11 +379,9 @@ func (c *coder) numbered(n numbered) (cond, error) {
 		return nil, c.errorf(n.at(), "behind MPLS labels only ip and ip6 can be told")
 	case c.names == ipVersions || c.names == families || c.names == onlyIP4 || c.names == onlyIP6:
 		return constant(false), nil
-	case c.names == pppTypes:
-		return c.equal(2, c.typeAt, n.n), nil // a number of PPP's own
 	case n.n <= maxLength && c.link == packet.LinkSLL2:
 		return nil, c.errorf(n.at(), "IEEE 802.2 service access points cannot be told on %s", linkNames[c.link])
-	case n.n <= maxLength && c.names != hdlcTypes:
+	case n.n <= maxLength && c.names != hdlcTypes && c.names != pppTypes:
 		return and(c.isLLC(), c.equal(1, c.payload, n.n)), nil
 	}
 	return c.encapsulated(n.n), nil
@@ -466,7 +474,9 @@ func (c *coder) tag(n tag) (cond, error) {
 		switch {
 		case c.labels > 0: // another label, unless the one before is the last
 			x = c.compare(1, c.payload-2, 1, opJumpEqual, 0)
-		case c.names == etherTypes, c.names == pppTypes, c.link == packet.LinkCiscoHDLC:
+		case c.names == pppTypes:
+			x = c.equal(2, c.typeAt, 0x0281)
+		case c.names == etherTypes, c.link == packet.LinkCiscoHDLC:
 			x = c.encapsulated(0x8847)
 		default:
 			return nil, c.errorf(n.at(), "there is no mpls on %s", linkNames[c.link])

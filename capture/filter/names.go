@@ -9,6 +9,12 @@ var encapsulations = map[string]uint32{
 	"ipx": 0x8137, "iso": 0, "stp": 0, "netbeui": 0,
 }
 
+// numbersWithNames are numbers of "ether proto" that stand for more than themselves, as a name does:
+// service access points of IEEE 802.2, and EtherTypes of protocols that are sent behind SNAP too.
+var numbersWithNames = map[uint32]string{
+	0x42: "stp", 0xe0: "ipx", 0xf0: "netbeui", 0xfe: "iso", 0x809b: "atalk", 0x80f3: "aarp",
+}
+
 // transports are the protocols above IP that have a keyword: their numbers, and where they are
 // looked for.
 var transports = map[string]struct {

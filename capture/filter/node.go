@@ -20,11 +20,13 @@ type (
 		place
 		x node
 	}
-	// relation is "l op r" of two values; op is '=', '>' or 'g' (at least).
+	// relation is "l op r" of two values, or its opposite; op is '=', '>' or 'g' (at least). Either
+	// way it is only true of packets that have both values.
 	relation struct {
 		place
-		op   byte
-		l, r value
+		op       byte
+		opposite bool
+		l, r     value
 	}
 	// protocol is a protocol's name alone.
 	protocol struct {

@@ -89,11 +89,11 @@ func (p *parser) unexpected(t token) {
 
 // unknown fails at a word that means nothing.
 func (p *parser) unknown(t token) {
-	if i := strings.IndexByte(t.text, '-'); i > 0 {
-		p.fail(t.at, "unknown word %v (a minus needs blanks around it)", t)
+	if first, _, ok := strings.Cut(t.text, "-"); ok && (first == "len" || first == "length" || span(first, isDigit) == len(first)) {
+		p.fail(t.at, "unknown word %v: a minus needs blanks around it", t)
 	}
 	if lower := strings.ToLower(t.text); keyword(lower) {
-		p.fail(t.at, "unknown word %v: words are written small", t)
+		p.fail(t.at, "unknown word %v: say %s", t, lower)
 	}
 	p.fail(t.at, "unknown word %v", t)
 }
@@ -211,11 +211,10 @@ func (p *parser) primitive() part {
 		return part{node: cast{at, "ether", t.text == "multicast"}}
 	case "less", "greater":
 		n := p.number("a length")
-		// "less" is at most: not greater.
-		if t.text == "less" {
-			return part{node: inverse{at, relation{at, '>', length{at}, n}}}
+		if t.text == "less" { // or equal: not greater
+			return part{node: relation{at, '>', true, length{at}, n}}
 		}
-		return part{node: relation{at, 'g', length{at}, n}}
+		return part{node: relation{at, 'g', false, length{at}, n}}
 	case "vlan", "mpls", "pppoes":
 		limit := map[string]uint32{"vlan": 0xfff, "mpls": 0xfffff, "pppoes": 0xffff}[t.text]
 		if p.peek().kind != digits {
@@ -332,7 +331,13 @@ func (p *parser) check(q qualifiers, first token) {
 		ok = q.proto == "" || q.proto == "ether" || q.proto == "ip" || q.proto == "ip6" || q.proto == "iso"
 	}
 	if !ok {
-		p.fail(first.at, "%s does not go with %s", first.text, q.what)
+		hint := ""
+		_, transport := transports[q.proto]
+		address := q.what == "host" || q.what == "net"
+		if transport && address || (q.proto == "ip" || q.proto == "ip6") && !address {
+			hint = fmt.Sprintf(": say %s and %s …", first.text, q.what)
+		}
+		p.fail(first.at, "%s does not go with %s%s", first.text, q.what, hint)
 	}
 }
 
@@ -580,6 +585,9 @@ func (p *parser) protoNumber(q qualifiers, t token) node {
 		if q.proto == "ether" && t.v > 255 && t.v <= maxLength {
 			p.fail(t.at, "proto %d is neither an EtherType (from %d) nor a service access point (to 255)", t.v, maxLength+1)
 		}
+		if name := numbersWithNames[t.v]; q.proto == "ether" && name != "" {
+			return protocol{at, name}
+		}
 		return numbered{at, q.proto, t.v}
 	}
 	if t.kind == word || t.kind == quoted {
@@ -685,23 +693,11 @@ func (p *parser) compare(x part) part {
 		return x
 	}
 	right, _ := p.operators(p.operand(), 0, 1)
-	at := place(t.at)
-	var n node
-	switch t.text {
-	case "=":
-		n = relation{at, '=', v, right}
-	case "!=":
-		n = inverse{at, relation{at, '=', v, right}}
-	case ">":
-		n = relation{at, '>', v, right}
-	case ">=":
-		n = relation{at, 'g', v, right}
-	case "<":
-		n = inverse{at, relation{at, 'g', v, right}}
-	case "<=":
-		n = inverse{at, relation{at, '>', v, right}}
-	}
-	return part{node: n}
+	op := map[string]struct {
+		op       byte
+		opposite bool
+	}{"=": {'=', false}, "!=": {'=', true}, ">": {'>', false}, "<=": {'>', true}, ">=": {'g', false}, "<": {'g', true}}[t.text]
+	return part{node: relation{place(t.at), op.op, op.opposite, v, right}}
 }
 
 // binding is how strongly operators bind, as in C.

@@ -8,7 +8,8 @@ func (c *coder) relation(n relation) (cond, error) {
 	l, lNumber := n.l.(number)
 	r, rNumber := n.r.(number)
 	if lNumber && rNumber {
-		return constant(n.op == '=' && l.v == r.v || n.op == '>' && l.v > r.v || n.op == 'g' && l.v >= r.v), nil
+		is := n.op == '=' && l.v == r.v || n.op == '>' && l.v > r.v || n.op == 'g' && l.v >= r.v
+		return constant(is != n.opposite), nil
 	}
 	var need cond = constant(true)
 	for _, v := range []value{n.l, n.r} {
@@ -44,6 +45,9 @@ func (c *coder) relation(n relation) (cond, error) {
 		e.eval(n.l, 1)
 		e.emit(opLoadMemX, 0)
 		x = e.test(map[byte]uint16{'=': opJumpEqual, '>': opJumpGreater, 'g': opJumpAtLeast}[n.op]|fromX, 0)
+	}
+	if n.opposite {
+		x = not(x)
 	}
 	return and(need, x), e.err
 }
