@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"strconv"
 
 	"golang.org/x/net/bpf"
 
@@ -34,6 +35,14 @@ var linkNames = map[packet.LinkType]string{
 	packet.LinkSLL: "Linux cooked capture (SLL)", packet.LinkSLL2: "Linux cooked capture (SLL2)",
 	packet.LinkPPP: "PPP", packet.LinkPPPHDLC: "PPP", packet.LinkPPPD: "PPP (pppd)", packet.LinkPPPoE: "PPPoE",
 	packet.LinkCiscoHDLC: "Cisco HDLC",
+}
+
+// LinkName is how messages call a link type.
+func LinkName(link packet.LinkType) string {
+	if name := linkNames[link]; name != "" {
+		return name
+	}
+	return strconv.FormatUint(uint64(link), 10)
 }
 
 // coder makes conditions of nodes, from left to right: vlan, mpls and pppoes move what it knows of

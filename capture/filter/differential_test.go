@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+	"golang.org/x/net/bpf"
 
 	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/packet"
@@ -63,22 +65,27 @@ func TestAgainstTcpdump(t *testing.T) {
 				t.Fatal("no packets")
 			}
 			file := writePcap(t, link, all)
-			passing := 0
-			for _, expr := range expressions {
-				compareWithTcpdump(t, tcpdump, file, link, expr, all, &passing)
+			passing, reordered := 0, 0
+			expressions := expressions
+			if link == packet.LinkEthernet {
+				expressions = append(slices.Clone(expressions), combinations(expressions, 150)...)
 			}
-			t.Logf("%d packets, %d expressions; on average %d packets pass", len(all), len(expressions), passing/len(expressions))
+			for _, expr := range expressions {
+				compareWithTcpdump(t, tcpdump, file, link, expr, all, &passing, &reordered)
+			}
+			t.Logf("%d packets, %d expressions; on average %d packets pass; %d times an optimiser decided on a packet that had ended",
+				len(all), len(expressions), passing/len(expressions), reordered)
 		})
 	}
 }
 
 // compareWithTcpdump compares the packets that pass one expression.
-func compareWithTcpdump(t *testing.T, tcpdump, file string, link packet.LinkType, expr string, all []frame, passing *int) {
+func compareWithTcpdump(t *testing.T, tcpdump, file string, link packet.LinkType, expr string, all []frame, passing, reordered *int) {
 	p, ourErr := Compile(expr, link, 0)
 	want, theirErr := tcpdumpPasses(tcpdump, file, len(all), "", expr)
 	switch {
 	case ourErr != nil && theirErr != nil:
-		if link == packet.LinkEthernet {
+		if link == packet.LinkEthernet && !strings.HasPrefix(expr, "(") {
 			t.Errorf("%q: %v; tcpdump: %v", expr, ourErr, theirErr)
 		}
 		return
@@ -88,6 +95,9 @@ func compareWithTcpdump(t *testing.T, tcpdump, file string, link packet.LinkType
 		}
 		return
 	case theirErr != nil:
+		if _, err := os.Stat("/etc/services"); err != nil && strings.Contains(theirErr.Error(), "unknown") {
+			return // it has no names to look up
+		}
 		// tcpdump knows MPLS in PPP under one of PPP's numbers alone.
 		if strings.Contains(expr, "mpls") && (link == packet.LinkPPPHDLC || link == packet.LinkPPPD || link == packet.LinkPPPoE) {
 			return
@@ -105,12 +115,15 @@ func compareWithTcpdump(t *testing.T, tcpdump, file string, link packet.LinkType
 		if got == want[i] {
 			continue
 		}
-		// tcpdump's optimiser changes the order in which a packet is looked at, and with it which
-		// packets end too soon. Its own program before that decides.
+		// A packet that ends before a byte that is asked for does not pass. Optimisers change the order in which
+		// bytes are asked for and leave out what decides nothing: tcpdump's and ours not always alike. Without
+		// them both must say the same, and where ours differs from that, the packet has ended.
 		if unoptimised == nil {
 			unoptimised, _ = tcpdumpPasses(tcpdump, file, len(all), "-O", expr)
 		}
-		if len(unoptimised) == len(all) && got == unoptimised[i] {
+		ourPlain, ended := plain(t, expr, link, f)
+		if len(unoptimised) == len(all) && ourPlain == unoptimised[i] && (got == ourPlain || ended) {
+			*reordered++
 			continue
 		}
 		if wrong++; wrong <= 3 {
@@ -122,11 +135,55 @@ func compareWithTcpdump(t *testing.T, tcpdump, file string, link packet.LinkType
 	}
 }
 
+// plain returns the verdict of a program that has not been optimised, and whether it read beyond the
+// packet's end.
+func plain(t *testing.T, expr string, link packet.LinkType, f frame) (passes, ended bool) {
+	t.Helper()
+	e, err := Parse(expr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := e.graph(link, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := assemble(g, 2)
+	passes = run(&Program{steps: steps(raw)}, f.data, uint32(f.wireLen)) == 2
+	for i := range raw {
+		if raw[i] == (bpf.RawInstruction{Op: opReturn}) {
+			raw[i].K = 1 // a verdict
+		}
+	}
+	return passes, run(&Program{steps: steps(raw)}, f.data, uint32(f.wireLen)) == 0
+}
+
+// combinations joins expressions at random, the same way every time, but for those that are always true,
+// beside which nothing else is looked at. What vlan, mpls and pppoes move holds for what follows them.
+func combinations(expressions []string, n int) []string {
+	random := rand.New(rand.NewPCG(1, 3))
+	any := func() string {
+		for {
+			expr := expressions[random.IntN(len(expressions))]
+			if p, err := Compile(expr, packet.LinkEthernet, 0); err == nil && !p.Always() {
+				return expr
+			}
+		}
+	}
+	var all []string
+	for range n {
+		form := []string{"(%s) and (%s)", "(%s) or (%s)", "(%s) and not (%s)", "(not (%s)) or (%s) and (%[1]s)", "((%s) or (%s)) and not (%[2]s)"}[random.IntN(5)]
+		all = append(all, fmt.Sprintf(form, any(), any()))
+	}
+	return all
+}
+
 // stricter says why an expression that tcpdump takes for a link type is refused here: there it
 // tests what cannot be meant.
 func stricter(link packet.LinkType, expr string) string {
 	has := func(pattern string) bool { return regexp.MustCompile(pattern).MatchString(expr) }
 	switch {
+	case has(`pppoes.*(pppoes|ether\[|llc|ether proto)|mpls.*llc`):
+		return "what is not behind PPPoE and MPLS"
 	case has(`ether\[`) && link != packet.LinkEthernet:
 		return "ether[…] on a link without Ethernet header"
 	case has(`pppoes|pppoed`) && link != packet.LinkEthernet && link != packet.LinkSLL && link != packet.LinkSLL2 && link != packet.LinkCiscoHDLC:

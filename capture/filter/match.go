@@ -1,6 +1,54 @@
 package filter
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"golang.org/x/net/bpf"
+)
+
+// A step is an instruction, or a load from the packet and the comparison with k behind it in one: most
+// programs are made of these. Steps stand where their first instructions do, so that jumps lead to the
+// same places.
+type step struct {
+	op     uint16
+	jt, jf uint8
+	k      uint32
+	at     uint32 // offset of the load of two in one
+}
+
+// Operations of two in one: that of the load with one of these.
+const (
+	thenEqual = 0x100
+	thenBits  = 0x200
+)
+
+// steps makes the steps of a program.
+func steps(raw []bpf.RawInstruction) []step {
+	all := make([]step, len(raw))
+	for i, in := range raw {
+		all[i] = step{op: in.Op, jt: in.Jt, jf: in.Jf, k: in.K}
+		if i+1 == len(raw) {
+			break
+		}
+		then := uint16(0)
+		switch next := raw[i+1].Op; in.Op {
+		case opLoadHalf:
+			if next == opJumpBits {
+				then = thenBits
+			}
+			fallthrough
+		case opLoadWord, opLoadByte, opLoadHalfX:
+			if next == opJumpEqual {
+				then = thenEqual
+			}
+		}
+		if then != 0 && in.K < metadata {
+			next := raw[i+1]
+			all[i] = step{op: in.Op | then, jt: next.Jt, jf: next.Jf, k: next.K, at: in.K}
+		}
+	}
+	return all
+}
 
 // Match reports whether the program passes a packet: data are its captured bytes, wireLen is its
 // length on the wire. It allocates nothing. A load beyond data refuses the packet, whatever the
@@ -11,11 +59,62 @@ func (p *Program) Match(data []byte, wireLen int) bool { return run(p, data, uin
 func run(p *Program, data []byte, wireLen uint32) uint32 {
 	var a, x uint32
 	var m [memWords]uint32
-	code := p.raw
+	code := p.steps
 	for i := 0; i < len(code); i++ {
 		in := &code[i]
-		k := in.K
-		switch in.Op {
+		k := in.k
+		switch in.op {
+		case opLoadHalf | thenEqual:
+			if uint64(in.at)+2 > uint64(len(data)) {
+				return 0
+			}
+			a = uint32(binary.BigEndian.Uint16(data[in.at:]))
+			if i++; a == k {
+				i += int(in.jt)
+			} else {
+				i += int(in.jf)
+			}
+		case opLoadByte | thenEqual:
+			if uint64(in.at) >= uint64(len(data)) {
+				return 0
+			}
+			a = uint32(data[in.at])
+			if i++; a == k {
+				i += int(in.jt)
+			} else {
+				i += int(in.jf)
+			}
+		case opLoadWord | thenEqual:
+			if uint64(in.at)+4 > uint64(len(data)) {
+				return 0
+			}
+			a = binary.BigEndian.Uint32(data[in.at:])
+			if i++; a == k {
+				i += int(in.jt)
+			} else {
+				i += int(in.jf)
+			}
+		case opLoadHalfX | thenEqual:
+			at := in.at + x
+			if uint64(at)+2 > uint64(len(data)) {
+				return 0
+			}
+			a = uint32(binary.BigEndian.Uint16(data[at:]))
+			if i++; a == k {
+				i += int(in.jt)
+			} else {
+				i += int(in.jf)
+			}
+		case opLoadHalf | thenBits:
+			if uint64(in.at)+2 > uint64(len(data)) {
+				return 0
+			}
+			a = uint32(binary.BigEndian.Uint16(data[in.at:]))
+			if i++; a&k != 0 {
+				i += int(in.jt)
+			} else {
+				i += int(in.jf)
+			}
 		case opLoadHalf:
 			if uint64(k)+2 > uint64(len(data)) {
 				return 0
@@ -60,51 +159,51 @@ func run(p *Program, data []byte, wireLen uint32) uint32 {
 			x = uint32(data[k]&0x0f) * 4
 		case opJumpEqual:
 			if a == k {
-				i += int(in.Jt)
+				i += int(in.jt)
 			} else {
-				i += int(in.Jf)
+				i += int(in.jf)
 			}
 		case opJumpBits:
 			if a&k != 0 {
-				i += int(in.Jt)
+				i += int(in.jt)
 			} else {
-				i += int(in.Jf)
+				i += int(in.jf)
 			}
 		case opJumpGreater:
 			if a > k {
-				i += int(in.Jt)
+				i += int(in.jt)
 			} else {
-				i += int(in.Jf)
+				i += int(in.jf)
 			}
 		case opJumpAtLeast:
 			if a >= k {
-				i += int(in.Jt)
+				i += int(in.jt)
 			} else {
-				i += int(in.Jf)
+				i += int(in.jf)
 			}
 		case opJumpEqual | fromX:
 			if a == x {
-				i += int(in.Jt)
+				i += int(in.jt)
 			} else {
-				i += int(in.Jf)
+				i += int(in.jf)
 			}
 		case opJumpBits | fromX:
 			if a&x != 0 {
-				i += int(in.Jt)
+				i += int(in.jt)
 			} else {
-				i += int(in.Jf)
+				i += int(in.jf)
 			}
 		case opJumpGreater | fromX:
 			if a > x {
-				i += int(in.Jt)
+				i += int(in.jt)
 			} else {
-				i += int(in.Jf)
+				i += int(in.jf)
 			}
 		case opJumpAtLeast | fromX:
 			if a >= x {
-				i += int(in.Jt)
+				i += int(in.jt)
 			} else {
-				i += int(in.Jf)
+				i += int(in.jf)
 			}
 		case opJump:
 			i += int(k)

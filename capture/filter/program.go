@@ -15,7 +15,8 @@ import (
 // A Program is a classic BPF program that is known to end and to stay within its memory. It may be
 // used by several goroutines.
 type Program struct {
-	raw []bpf.RawInstruction
+	raw   []bpf.RawInstruction
+	steps []step
 }
 
 // Raw returns the instructions, as a kernel takes them.
@@ -62,7 +63,7 @@ func newProgram(raw []bpf.RawInstruction) (*Program, error) {
 		}
 		written[i+1] &= now
 	}
-	return &Program{raw: slices.Clone(raw)}, nil
+	return &Program{raw: slices.Clone(raw), steps: steps(raw)}, nil
 }
 
 // check checks one instruction.

@@ -74,7 +74,7 @@ func TestSocketEqualsCapture(t *testing.T) {
 				tags++
 			}
 			want := p.Match(f.data, f.wireLen)
-			if got := run(&Program{raw: withMetadata(raw, tagged, tag, tagType)}, rest, uint32(wireLen)) != 0; got != want {
+			if got := run(&Program{steps: steps(withMetadata(raw, tagged, tag, tagType))}, rest, uint32(wireLen)) != 0; got != want {
 				t.Fatalf("%q passes %x on a socket: %v, from a capture: %v\n%v", expr, f.data, got, want, raw)
 			}
 		}
