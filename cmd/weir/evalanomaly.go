@@ -66,6 +66,9 @@ func (g *shared) evalAnomaly(c *cobra.Command, in *input, labelFile string, writ
 	if err != nil {
 		return err
 	}
+	if labels.ByNumber() && in.filter.String() != "" {
+		return usageError{fmt.Errorf("%s labels packets by number: they must all be read, without %s", labelFile, in.filter.String())}
+	}
 	rows, attacks, readErr := g.readWindows(c.Context(), in, meter.Config{Window: m.Length, Home: m.Home}, labels)
 	if readErr != nil && !errors.Is(readErr, errPartly) {
 		return readErr
@@ -77,6 +80,7 @@ func (g *shared) evalAnomaly(c *cobra.Command, in *input, labelFile string, writ
 	if err := json.Unmarshal(p.Training.Options, &learned); err != nil {
 		return fmt.Errorf("%s: options: %w", p.Ref(), err)
 	}
+	tellFilter(p.Ref(), learned.Filter, in.filter.String())
 	from, split, err := apart(in, p, &learned)
 	if err != nil {
 		return err

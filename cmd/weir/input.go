@@ -21,25 +21,28 @@ const batchLen = 4096
 type input struct {
 	files  []string
 	opened []string // the captures that files stood for, once read was called
+	filter filterFlags
 	tunnelsFlag
 }
 
 func (in *input) flags(c *cobra.Command) {
 	c.Flags().StringArrayVarP(&in.files, "read", "r", nil, "capture file, directory, or - for standard input; may be given several times")
+	in.filter.flags(c)
 	in.tunnelsFlag.flags(c)
 	// Files that follow the first one need no further -r: weir flows -r a.pcap b.pcap
 	c.Args = cobra.ArbitraryArgs
-	c.PreRunE = func(_ *cobra.Command, args []string) error {
+	c.PreRunE = func(c *cobra.Command, args []string) error {
 		in.files = append(in.files, args...)
 		if len(in.files) == 0 {
 			return usageError{errors.New("no input: name captures with -r")}
 		}
-		return nil
+		return in.filter.open(c)
 	}
 }
 
 // read gives all packets to add, batch by batch; a batch never spans two files. It returns an error
-// that sets the exit status when inputs could not be read whole. It stops when ctx ends.
+// that sets the exit status when inputs could not be read whole. Packets that the filter leaves out are
+// told, and not given. It stops when ctx ends.
 func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []capture.Packet) error) error {
 	r, err := capture.Open(in.files)
 	if err != nil {
@@ -47,6 +50,7 @@ func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []c
 	}
 	defer r.Close()
 	in.opened = r.Files()
+	r.Keep(in.filter.wanted())
 	batch := make([]capture.Packet, batchLen)
 	var packets uint64
 	for {
@@ -58,7 +62,8 @@ func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []c
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			return tellFaults(r.Faults(), packets)
+			left := r.LeftOut()
+			return errors.Join(in.filter.tell(packets, left), tellFaults(r.Faults(), packets+left))
 		}
 		if err != nil {
 			return err
