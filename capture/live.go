@@ -25,11 +25,20 @@ type LiveConfig struct {
 	NoPromiscuous bool          // packets for this machine alone
 	BlockTimeout  time.Duration // after which the kernel hands over a block that is not full; default 20 ms
 
-	// Filter returns the classic BPF program that accepts the packets wanted on links of a type, for frames as
-	// they are in files: VLAN tags in their place, the cooked header where there is one. nil accepts all.
-	// A program that asks the kernel (extensions: negative offsets), as tcpdump -i IFACE -ddd prints, is run by
-	// the kernel and by nobody else.
-	Filter func(packet.LinkType) ([]bpf.RawInstruction, error)
+	// Filter returns the filter for interfaces of a link type. nil: all packets are wanted.
+	Filter func(packet.LinkType) (LiveFilter, error)
+}
+
+// LiveFilter says which packets are wanted. Its parts mean the same; which of them is used depends on the interface.
+type LiveFilter struct {
+	// Match decides on a frame as it is in files: with its VLAN tags, and the cooked header where there is one. It is used on
+	// frames that the kernel sees otherwise. nil: the kernel alone decides.
+	Match func(frame []byte, wireLen int) bool
+	// Program is the same as classic BPF.
+	Program []bpf.RawInstruction
+	// Socket is the same as classic BPF for a packet socket, which sees frames without their outermost tag and asks the
+	// kernel for it. nil: Program is used on what has no such tag, Match on what has one.
+	Socket []bpf.RawInstruction
 }
 
 func (c LiveConfig) withDefaults() LiveConfig {

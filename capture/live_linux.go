@@ -43,6 +43,7 @@ type Live struct {
 	opened  time.Time
 	wall    int64         // time of day when Read last looked, in nanoseconds since the Unix epoch
 	passed  time.Duration // and the time since opened, by the clock that is never set
+	step    clockStep     // while packets from before it may be in the rings
 	stepped time.Duration // see ClockStep
 	counted time.Time     // when the kernel was last asked for its counts
 	asked   time.Time     // and the drivers for theirs
@@ -55,6 +56,18 @@ type liveInterface struct {
 	rings   []*ring
 	sockets []int
 	missed  uint64 // that the driver told last
+}
+
+// clockStep is that the clock of the machine was set by some time, more than zero when ahead.
+type clockStep struct {
+	by     time.Duration
+	border int64         // between the times of packets from before and after
+	seen   time.Duration // when, since opened
+}
+
+// after reports whether a time is from after the clock was set.
+func (s *clockStep) after(nanos int64) bool {
+	return s.by > 0 && nanos >= s.border || s.by < 0 && nanos < s.border
 }
 
 // OpenLive opens the interfaces. Packets are seen from its return on, up to Stop. The error wraps ErrNoPermission,
@@ -99,23 +112,20 @@ func (l *Live) open(name string, cfg LiveConfig) error {
 			longest = device.MTU + 14 + 2*tagLen
 		}
 	}
-	var program []bpf.RawInstruction
+	var filter LiveFilter
 	if cfg.Filter != nil {
 		var err error
-		if program, err = cfg.Filter(link); err != nil {
+		if filter, err = cfg.Filter(link); err != nil {
 			return err
 		}
 	}
-	inKernel, filter, err := programs(program, link, cooked, loopbackIndex(), cfg.SnapLen)
-	if err != nil {
-		return err
-	}
+	program, match := filter.divide(link, cooked, loopbackIndex(), cfg.SnapLen)
 	blockSize, blocks := layout(cfg.RingMemory / len(cfg.Interfaces) / cfg.Rings)
 	l.interfaces = append(l.interfaces, i)
 	for range cfg.Rings {
 		r := &ring{
 			blockSize: blockSize, blocks: blocks,
-			link: link, cooked: cooked, filter: filter, longest: longest,
+			link: link, cooked: cooked, match: match, longest: longest,
 		}
 		fd, err := r.open(i.index, cfg.BlockTimeout)
 		if err != nil {
@@ -136,7 +146,7 @@ func (l *Live) open(name string, cfg LiveConfig) error {
 	}
 	i.missed = missed(name)
 	for _, fd := range i.sockets {
-		if err := attach(fd, inKernel); err != nil {
+		if err := attach(fd, program); err != nil {
 			return err
 		}
 	}
@@ -249,49 +259,38 @@ const (
 	askTagged = extension + uint32(bpf.ExtVLANTagPresent)
 )
 
-// programs makes of a program, which may be nil, what the kernel runs, and what is left to run here: on frames that the
-// kernel sees without their VLAN tag or without their cooked header. The kernel's part also leaves out what was sent on the
-// loopback interface, since it comes again as received, and cuts packets to snapLen.
-func programs(program []bpf.RawInstruction, link packet.LinkType, cooked bool, loopback int32, snapLen int) (kernel []bpf.RawInstruction, here *bpf.VM, err error) {
+// divide returns the program that the kernel runs, and what decides here on frames that the kernel sees without their VLAN
+// tag or their cooked header; nil: nothing. The program also leaves out what was sent on the loopback interface, since it
+// comes again as received, and cuts packets to snapLen.
+func (f *LiveFilter) divide(link packet.LinkType, cooked bool, loopback int32, snapLen int) (program []bpf.RawInstruction, match func([]byte, int) bool) {
 	accept := bpf.RawInstruction{Op: retK, K: uint32(snapLen)}
-	kernel = []bpf.RawInstruction{
+	program = []bpf.RawInstruction{
 		{Op: loadW, K: askType}, {Op: jumpK, Jf: 3, K: unix.PACKET_OUTGOING},
 		{Op: loadW, K: askIndex}, {Op: jumpK, Jf: 1, K: uint32(loopback)},
 		{Op: retK},
 	}
-	if program == nil {
-		return append(kernel, accept), nil, nil
-	}
-	if !slices.ContainsFunc(program, asksKernel) {
-		// A program is a property of the link type: what the kernel sees as another link is judged here.
-		decoded, ok := bpf.Disassemble(program)
-		if !ok {
-			return nil, nil, errors.New("capture: the filter has an instruction that classic BPF does not have")
-		}
-		if here, err = bpf.NewVM(decoded); err != nil {
-			return nil, nil, fmt.Errorf("capture: filter: %w", err)
-		}
-		if cooked {
-			return append(kernel, accept), here, nil
-		}
-		if link == packet.LinkEthernet {
-			kernel = append(kernel, bpf.RawInstruction{Op: loadW, K: askTagged}, bpf.RawInstruction{Op: jumpK, Jt: 1}, accept)
+	rest := f.Socket
+	switch {
+	case cooked && f.Match != nil:
+		return append(program, accept), f.Match
+	case rest == nil:
+		rest = f.Program
+		if link == packet.LinkEthernet && f.Match != nil {
+			match = f.Match
+			program = append(program, bpf.RawInstruction{Op: loadW, K: askTagged}, bpf.RawInstruction{Op: jumpK, Jt: 1}, accept)
 		}
 	}
-	kernel = append(kernel, bpf.RawInstruction{Op: loadK}) // a program begins with A = 0
-	for _, instruction := range program {
+	if rest == nil {
+		return append(program, accept), match
+	}
+	program = append(program, bpf.RawInstruction{Op: loadK}) // a program begins with A = 0
+	for _, instruction := range rest {
 		if instruction.Op == retK {
 			instruction.K = min(instruction.K, uint32(snapLen))
 		}
-		kernel = append(kernel, instruction)
+		program = append(program, instruction)
 	}
-	return kernel, here, nil
-}
-
-// asksKernel reports whether an instruction loads what only the kernel knows.
-func asksKernel(i bpf.RawInstruction) bool {
-	const class, load, loadX, mode, absolute = 0x07, 0x00, 0x01, 0xe0, 0x20
-	return (i.Op&class == load || i.Op&class == loadX) && i.Op&mode == absolute && i.K >= extension
+	return program, match
 }
 
 // attach makes the kernel ask a filter before it puts a packet into the socket's ring.
@@ -340,6 +339,9 @@ func (l *Live) Read(batch []Packet) (int, error) {
 		switch {
 		case n > 0:
 			return n, nil
+		case l.step.by != 0 && !lent && l.passed-l.step.seen > l.hold:
+			l.stepped, l.step = l.stepped+l.step.by, clockStep{}
+			return 0, nil
 		case !waiting && !lent && !l.stopped.IsZero() && now.Sub(l.stopped) > l.hold:
 			l.asked = time.Time{}
 			if err := l.count(now); err != nil {
@@ -358,14 +360,17 @@ func (l *Live) Read(batch []Packet) (int, error) {
 }
 
 // horizon returns the time up to which all packets are visible in the rings, given the time of day and the time since
-// the start. When the clock of the machine was set between two calls, no packet waits for others: it might wait for years.
+// the start. When the clock of the machine was set, no packet waits for others: it might wait for years.
 func (l *Live) horizon(wall int64, passed time.Duration) int64 {
 	step := time.Duration(wall-l.wall) - (passed - l.passed)
 	first := l.wall == 0
 	l.wall, l.passed = wall, passed
 	if !first && step.Abs() > l.hold/2 {
-		l.stepped += step
+		l.step = clockStep{by: l.step.by + step, seen: passed}
+		l.step.border = wall - int64(l.step.by/2) // before it was set, it would be wall - by now
 		l.complete = math.MinInt64
+	}
+	if l.step.by != 0 {
 		return math.MaxInt64
 	}
 	return wall - int64(l.hold)
@@ -387,6 +392,7 @@ func (l *Live) merge(batch []Packet, horizon int64) (n int, waiting, lent bool) 
 				if len(l.rings) > 1 {
 					until = min(until, horizon)
 				}
+			case l.step.after(r.nanos): // the packets from before come first
 			case first == nil:
 				first = r
 			case r.nanos < first.nanos:
@@ -398,7 +404,7 @@ func (l *Live) merge(batch []Packet, horizon int64) (n int, waiting, lent bool) 
 		if lent || first == nil || first.nanos > until {
 			break
 		}
-		for n < len(batch) && first.left > 0 && first.nanos <= until {
+		for n < len(batch) && first.left > 0 && first.nanos <= until && !l.step.after(first.nanos) {
 			if first.take(&batch[n]) {
 				n++
 			}
@@ -438,7 +444,8 @@ func (l *Live) Lag() (fill float64, behind time.Duration) {
 	return fill, max(time.Duration(time.Now().UnixNano()-l.complete)-l.hold, 0)
 }
 
-// ClockStep returns by how much the clock of the machine was set since the last call: more than zero when ahead.
+// ClockStep returns by how much the clock of the machine was set since the last call, or for how long the machine slept: more
+// than zero when ahead. What Read gave out until then is from before, what it gives out next from after it.
 func (l *Live) ClockStep() time.Duration {
 	step := l.stepped
 	l.stepped = 0

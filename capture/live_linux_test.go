@@ -291,10 +291,10 @@ func TestLiveFilters(t *testing.T) {
 	namespace(t)
 	send := sender(t, "far")
 	// Frame numbers that are even; the number of a tagged frame stands elsewhere.
-	even := mustAssemble(t, bpf.LoadAbsolute{Off: 17, Size: 1}, bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 1, SkipTrue: 1}, bpf.RetConstant{Val: 1 << 18}, bpf.RetConstant{})
+	even := filterOf(t, bpf.LoadAbsolute{Off: 17, Size: 1}, bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 1, SkipTrue: 1}, bpf.RetConstant{Val: 1 << 18}, bpf.RetConstant{})
 	l := openLive(t, LiveConfig{
 		Interfaces: []string{"near"}, SnapLen: 64,
-		Filter: func(link packet.LinkType) ([]bpf.RawInstruction, error) {
+		Filter: func(link packet.LinkType) (LiveFilter, error) {
 			if link != packet.LinkEthernet {
 				t.Errorf("the filter is for link type %d", link)
 			}
@@ -327,7 +327,7 @@ func TestLiveFilters(t *testing.T) {
 	if c := l.Counts()[0]; c.Received != uint64(len(want)) || c.Captured != c.Received {
 		t.Errorf("counts %+v, want %d received", c, len(want))
 	}
-	_, err := OpenLive(LiveConfig{Interfaces: []string{"near"}, Filter: func(packet.LinkType) ([]bpf.RawInstruction, error) { return nil, errors.New("no such word") }})
+	_, err := OpenLive(LiveConfig{Interfaces: []string{"near"}, Filter: func(packet.LinkType) (LiveFilter, error) { return LiveFilter{}, errors.New("no such word") }})
 	if err == nil || err.Error() != "near: no such word" {
 		t.Errorf("error %v, want that of the filter", err)
 	}

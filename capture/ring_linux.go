@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/weirnet/weir/packet"
@@ -19,9 +18,9 @@ type ring struct {
 	blocks    int
 
 	link    packet.LinkType
-	cooked  bool    // frames begin behind the link header; SLL2 is put in its place
-	filter  *bpf.VM // run on frames that the kernel could not judge as they are in files; nil: none
-	longest int     // bytes of a frame that can have been on the wire
+	cooked  bool                                 // frames begin behind the link header; SLL2 is put in its place
+	match   func(frame []byte, wireLen int) bool // decides on frames that the kernel saw otherwise than they are in files; nil: all are wanted
+	longest int                                  // bytes of a frame that can have been on the wire
 
 	at    int   // number of the block at hand
 	left  int   // packets of it that were not given out
@@ -84,12 +83,7 @@ func (r *ring) take(p *Packet) (wanted bool) {
 		r.oversize++
 	}
 	data := r.memory[frame : frame+length : frame+length]
-	wanted = true
-	if r.filter != nil && (r.cooked || tagged) {
-		n, err := r.filter.Run(data)
-		wanted = err == nil && n > 0
-		data = data[:min(max(n, 0), length)]
-	}
+	wanted = r.match == nil || !r.cooked && !tagged || r.match(data, wire)
 	*p = Packet{Nanos: r.nanos, Data: data, WireLen: wire, Link: r.link}
 	if wanted {
 		r.captured++

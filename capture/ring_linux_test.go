@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -185,55 +184,73 @@ var port443 = []bpf.Instruction{
 }
 
 func TestRingFiltersWhatTheKernelSawOtherwise(t *testing.T) {
-	program, err := bpf.Assemble(port443)
-	if err != nil {
-		t.Fatal(err)
-	}
+	filter := filterOf(t, port443...)
 	k, r := newFakeKernel(4096, 4)
-	if _, r.filter, err = programs(program, packet.LinkEthernet, false, 1, 96); err != nil {
-		t.Fatal(err)
-	}
+	_, r.match = filter.divide(packet.LinkEthernet, false, 1, 96)
 	data := slices.Concat(make([]byte, 12), []byte{8, 0}, make([]byte, 20), []byte{1, 443 - 256}, make([]byte, 40))
 	// The kernel has judged the first. The second is one of a VLAN, which the program does not look into.
 	k.block(t, fakePacket{data: data}, fakePacket{data: data, tag: 0x8100, tci: 5})
 	if n := len(takeAll(r)); n != 1 || r.captured != 1 || r.refused != 1 {
 		t.Errorf("%d packets came, counts %d and %d refused; want 1, 1 and 1", n, r.captured, r.refused)
 	}
-	// Cooked, all of it is judged here, and cut to what the program says.
-	_, r.filter, err = programs(mustAssemble(t, bpf.LoadAbsolute{Off: 0, Size: 2}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0x86dd, SkipFalse: 1}, bpf.RetConstant{Val: 30}, bpf.RetConstant{}), packet.LinkSLL2, true, 1, 96)
-	if err != nil {
-		t.Fatal(err)
-	}
+	// Cooked, all of it is judged here.
+	filter = filterOf(t, bpf.LoadAbsolute{Off: 0, Size: 2}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0x86dd, SkipFalse: 1}, bpf.RetConstant{Val: 30}, bpf.RetConstant{})
+	_, r.match = filter.divide(packet.LinkSLL2, true, 1, 96)
 	r.link, r.cooked = packet.LinkSLL2, true
 	k.block(t, fakePacket{data: frame(40, 0), protocol: 0x0800}, fakePacket{data: frame(40, 0), protocol: 0x86dd})
-	if all := takeAll(r); len(all) != 1 || len(all[0].Data) != 30 || all[0].WireLen != 60 {
-		t.Errorf("got %+v, want one packet, cut to 30 bytes of 60", all)
+	if all := takeAll(r); len(all) != 1 || all[0].WireLen != 60 {
+		t.Errorf("got %+v, want one packet", all)
 	}
 }
 
-func mustAssemble(t *testing.T, program ...bpf.Instruction) []bpf.RawInstruction {
+// filterOf makes a filter of a program for frames as they are in files.
+func filterOf(t *testing.T, program ...bpf.Instruction) LiveFilter {
 	t.Helper()
 	raw, err := bpf.Assemble(program)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return raw
+	vm, err := bpf.NewVM(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return LiveFilter{Program: raw, Match: func(frame []byte, _ int) bool {
+		n, err := vm.Run(frame)
+		return err == nil && n > 0
+	}}
 }
 
-func TestProgramsRefuse(t *testing.T) {
-	for name, program := range map[string][]bpf.RawInstruction{
-		"no such instruction": {{Op: 0xffff}, {Op: retK}},
-		"no return":           {{Op: loadK}},
-		"a jump out of it":    {{Op: jumpK, Jt: 9}, {Op: retK}},
+func TestFilterIsDivided(t *testing.T) {
+	both := filterOf(t, port443...)
+	socket := LiveFilter{Match: both.Match, Program: both.Program, Socket: []bpf.RawInstruction{{Op: loadW, K: askTagged}, {Op: 0x16}}}
+	own := LiveFilter{Socket: socket.Socket}
+	for _, test := range []struct {
+		name   string
+		filter LiveFilter
+		link   packet.LinkType
+		cooked bool
+		length int  // of the program, without the part that leaves out what loopback sent
+		here   bool // some frames are judged here
+	}{
+		{"none", LiveFilter{}, packet.LinkEthernet, false, 1, false},
+		{"none, cooked", LiveFilter{}, packet.LinkSLL2, true, 1, false},
+		{"for frames", both, packet.LinkEthernet, false, 3 + 1 + 6, true},
+		{"for frames, no Ethernet", both, packet.LinkRaw, false, 1 + 6, false},
+		{"for frames, cooked", both, packet.LinkSLL2, true, 1, true},
+		{"for both", socket, packet.LinkEthernet, false, 1 + 2, false},
+		{"for both, cooked", socket, packet.LinkSLL2, true, 1, true},
+		{"for the kernel alone", own, packet.LinkEthernet, false, 1 + 2, false},
+		{"for the kernel alone, cooked", own, packet.LinkSLL2, true, 1 + 2, false},
 	} {
-		if _, _, err := programs(program, packet.LinkEthernet, false, 1, 96); err == nil {
-			t.Errorf("%s: no error", name)
+		program, match := test.filter.divide(test.link, test.cooked, 1, 96)
+		if got := len(program) - 5; got != test.length || (match != nil) != test.here {
+			t.Errorf("%s: a program of %d more instructions, judged here: %v; want %d and %v", test.name, got, match != nil, test.length, test.here)
 		}
-	}
-	// What asks the kernel is not run here.
-	kernel, here, err := programs([]bpf.RawInstruction{{Op: 0x28, K: askTagged}, {Op: retK, K: 1 << 20}}, packet.LinkEthernet, false, 1, 96)
-	if last := kernel[len(kernel)-1]; err != nil || here != nil || last.K != 96 {
-		t.Errorf("got %v, %v, %v; want a program for the kernel alone that cuts to 96 bytes", kernel, here, err)
+		for _, i := range program {
+			if i.Op == retK && i.K > 96 {
+				t.Errorf("%s: packets may be %d bytes long, want no more than 96", test.name, i.K)
+			}
+		}
 	}
 }
 
@@ -295,29 +312,54 @@ func TestMergeOrdersRingsByTime(t *testing.T) {
 }
 
 func TestClockThatIsSet(t *testing.T) {
-	l := fakeLive()
-	at := func(wall, passed time.Duration) int64 { return l.horizon(int64(wall), passed) }
-	const day = 24 * time.Hour
-	steps := []struct {
-		wall, passed time.Duration
-		want         time.Duration // 0: no packet waits
-		step         time.Duration
-	}{
-		{day, time.Second, day - holdBack, 0},
-		{day + time.Second, 2*time.Second + time.Millisecond, day + time.Second - holdBack, 0}, // adjusted a little
-		{2 * day, 3*time.Second + time.Millisecond, 0, day - 2*time.Second},                    // set ahead
-		{2*day + time.Second, 4*time.Second + time.Millisecond, 2*day + time.Second - holdBack, 0},
-		{day, 5*time.Second + time.Millisecond, 0, -day - 2*time.Second},
-		{day + time.Hour, 5*time.Second + time.Millisecond + time.Hour, day + time.Hour - holdBack, 0}, // slept
-	}
-	for i, s := range steps {
-		want := int64(s.want)
-		if s.want == 0 {
-			want = math.MaxInt64
+	const day = int64(24 * time.Hour)
+	ka, a := newFakeKernel(8192, 8)
+	kb, b := newFakeKernel(8192, 8)
+	var times []int64
+	for _, by := range []int64{day, -day, 3e9, -3e9} {
+		l := fakeLive(a, b)
+		start := 100 * day
+		wall, passed := start, time.Second
+		read := func(after time.Duration, step int64) (given int) {
+			wall, passed = wall+int64(after)+step, passed+after
+			horizon := l.horizon(wall, passed)
+			batch := make([]Packet, 10)
+			for _, r := range l.rings {
+				r.release()
+			}
+			n, _, _ := l.merge(batch, horizon)
+			for i := range batch[:n] {
+				times = append(times, batch[i].Nanos-start)
+			}
+			return n
 		}
-		if got, step := at(s.wall, s.passed), l.ClockStep(); got != want || step != s.step {
-			t.Errorf("%d: horizon %v, step %v; want %v and %v", i, time.Duration(got), step, time.Duration(want), s.step)
+		read(0, 0)
+		read(time.Second, 1e6) // adjusted a little
+		if l.step.by != 0 || l.Complete() != wall-int64(l.hold) {
+			t.Fatalf("by %d: step %v, complete to %d", by, l.step.by, l.Complete())
 		}
+		// One ring has packets from before and after, the other from before alone, then from after.
+		ka.block(t, fakePacket{nanos: wall + 1, data: frame(60, 1)}, fakePacket{nanos: wall + 3 + by, data: frame(60, 1)})
+		kb.block(t, fakePacket{nanos: wall + 2, data: frame(60, 1)})
+		times = nil
+		first := wall - start
+		if n := read(time.Millisecond, by); n != 2 || !slices.Equal(times, []int64{first + 1, first + 2}) {
+			t.Fatalf("by %d: got %v, want the two packets from before, from %d", by, times, first)
+		}
+		kb.block(t, fakePacket{nanos: wall + 1, data: frame(60, 1)})
+		if n := read(time.Millisecond, 0); n != 0 || l.step.by < time.Duration(by)-1 || l.step.by > time.Duration(by)+1 {
+			t.Fatalf("by %d: got %d packets, step %v", by, n, l.step.by)
+		}
+		l.step = clockStep{} // as Read does once the block timeout has passed
+		if n := read(l.hold+1, 0); n != 2 || times[2] != first+3+by {
+			t.Fatalf("by %d: got %v, want the two packets from after", by, times)
+		}
+		// A machine that slept is one whose clock was set ahead; an hour between two calls is none.
+		if read(time.Hour, 0); l.step.by != 0 {
+			t.Errorf("by %d: step %v after an hour", by, l.step.by)
+		}
+		a.release()
+		b.release()
 	}
 }
 
@@ -335,11 +377,7 @@ func TestReadLendsNoMoreThanHalfARing(t *testing.T) {
 		}
 	}
 	// A filter that wants nothing of half a ring does not end the batch.
-	vm, err := bpf.NewVM([]bpf.Instruction{bpf.LoadAbsolute{Off: 0, Size: 1}, bpf.RetA{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.filter = vm
+	r.match = func(frame []byte, _ int) bool { return frame[0] != 0 }
 	l.Read(batch[:1])
 	for range 3 {
 		k.block(t, fakePacket{nanos: now, data: make([]byte, 60), tag: 0x8100})
