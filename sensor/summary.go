@@ -129,7 +129,7 @@ func Drops(c *meter.Counters) map[string]uint64 {
 		"fragments_unmatched":   c.Flow.FragmentsAlone,
 		"fragments_forgotten":   c.Flow.FragmentsEvicted,
 		"packets_late":          c.Window.Late,
-		"packets_lost":          c.Window.Lost,
+		"packets_lost":          c.Lost,
 		"packets_time_outlier":  c.TimeOutliers,
 		"empty_windows_skipped": uint64(c.Window.Skipped),
 		"windows_closed_early":  c.ClosedForMem,
