@@ -46,7 +46,7 @@ func (m *Meter) Restart() {
 }
 
 // advance takes the time of a clock that is right: packets that too few others agreed with are believed when it does. It
-// reports false while there is no packet that this time could follow.
+// reports false when it moves nothing: the stream is further, or has not begun.
 func (s *streamTime) advance(nanos int64) bool {
 	n := 0
 	for _, t := range s.pending[:s.n] {
@@ -61,8 +61,9 @@ func (s *streamTime) advance(nanos int64) bool {
 		}
 	}
 	s.n = n
-	if s.known {
-		s.now = max(s.now, nanos)
+	if !s.known || nanos < s.now {
+		return false
 	}
-	return s.known
+	s.now = nanos
+	return true
 }

@@ -14,7 +14,8 @@ import (
 // Summary is what a person wants to know at the end of a run.
 type Summary struct {
 	Counters   meter.Counters
-	Apps       []AppTotal // most packets first; flows without label last
+	Shed       *event.Shed // nil when there was time for all work
+	Apps       []AppTotal  // most packets first; flows without label last
 	AlertCount uint64
 	Alerts     []event.Alert // the maxAlerts of the highest scores, in order of time
 	Timeline   []Point       // a point per scored window, the first maxPoints
