@@ -20,7 +20,7 @@ const AnyInterface = "any"
 type LiveConfig struct {
 	Interfaces    []string      // names
 	Rings         int           // per interface: as many processors put packets away side by side; default 1
-	RingMemory    int           // bytes of all rings together; default 128 MiB
+	RingMemory    int           // bytes of all rings together; default 64 MiB for each, no more than 1 GiB
 	SnapLen       int           // captured bytes of a packet; default 262144
 	NoPromiscuous bool          // packets for this machine alone
 	BlockTimeout  time.Duration // after which the kernel hands over a block that is not full; default 20 ms
@@ -46,7 +46,7 @@ func (c LiveConfig) withDefaults() LiveConfig {
 		c.Rings = 1
 	}
 	if c.RingMemory <= 0 {
-		c.RingMemory = 128 << 20
+		c.RingMemory = min(64<<20*c.Rings*len(c.Interfaces), 1<<30)
 	}
 	if c.SnapLen <= 0 {
 		c.SnapLen = 262144
@@ -88,8 +88,12 @@ var (
 const idle = 100 * time.Millisecond
 
 // holdBack is how long after its time a packet may become visible in a ring, beside the block timeout: the kernel's timers
-// are not exact, least of all on a busy machine.
-const holdBack = 80 * time.Millisecond
+// are not exact, least of all on a busy machine. In a ring whose open block is empty there is no such packet, but one may be on its
+// way from where it got its time, for no longer than onItsWay.
+const (
+	holdBack = 80 * time.Millisecond
+	onItsWay = 5 * time.Millisecond
+)
 
 // ParseInterfaces splits lists of interfaces, "eth0,eth1", and refuses what stands twice.
 func ParseInterfaces(lists []string) ([]string, error) {

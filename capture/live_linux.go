@@ -153,12 +153,13 @@ func (l *Live) open(name string, cfg LiveConfig) error {
 	return nil
 }
 
-// layout cuts the memory of a ring into blocks: 1 MiB long, or shorter, so that there are enough of them to
-// take turns. No block is shorter than the longest frame that the kernel makes.
+// layout cuts the memory of a ring into blocks. Many short ones are better than few long ones: the kernel hands a
+// block over at the latest after the block timeout, however little is in it, so blocks are also how long a ring lasts
+// when few packets come. No block is shorter than the longest frame that the kernel makes.
 func layout(memory int) (blockSize, blocks int) {
-	const longest, shortest, few = 1 << 20, 128 << 10, 32
+	const longest, shortest, many = 1 << 20, 128 << 10, 256
 	blockSize = longest
-	for blockSize > shortest && memory/blockSize < few {
+	for blockSize > shortest && memory/blockSize < many {
 		blockSize /= 2
 	}
 	return blockSize, max(memory/blockSize, 4)
@@ -323,7 +324,7 @@ func (l *Live) Read(batch []Packet) (int, error) {
 			r.release()
 		}
 		now := time.Now()
-		horizon := l.horizon(now.UnixNano(), now.Sub(l.opened))
+		visible := l.look(now.UnixNano(), now.Sub(l.opened))
 		if (l.stop.Load() || l.gone()) && l.stopped.IsZero() {
 			if err := l.shut(now); err != nil {
 				return 0, err
@@ -334,7 +335,7 @@ func (l *Live) Read(batch []Packet) (int, error) {
 				return 0, err
 			}
 		}
-		n, waiting, lent := l.merge(batch, horizon)
+		n, waiting, lent := l.merge(batch, visible)
 		left := idle - now.Sub(started)
 		switch {
 		case n > 0:
@@ -359,9 +360,23 @@ func (l *Live) Read(batch []Packet) (int, error) {
 	}
 }
 
-// horizon returns the time up to which all packets are visible in the rings, given the time of day and the time since
-// the start. When the clock of the machine was set, no packet waits for others: it might wait for years.
-func (l *Live) horizon(wall int64, passed time.Duration) int64 {
+// visible says up to which time all packets can be seen in a ring from which none is to be had now.
+type visible struct {
+	open  int64 // when there are some in the block that the kernel fills
+	quiet int64 // when there is none
+}
+
+// of returns it for one ring.
+func (v visible) of(r *ring) int64 {
+	if r.quiet() {
+		return v.quiet
+	}
+	return v.open
+}
+
+// look takes the time of day and the time since the start. When the clock of the machine was set, no packet waits for
+// others: it might wait for years.
+func (l *Live) look(wall int64, passed time.Duration) visible {
 	step := time.Duration(wall-l.wall) - (passed - l.passed)
 	first := l.wall == 0
 	l.wall, l.passed = wall, passed
@@ -371,15 +386,15 @@ func (l *Live) horizon(wall int64, passed time.Duration) int64 {
 		l.complete = math.MinInt64
 	}
 	if l.step.by != 0 {
-		return math.MaxInt64
+		return visible{math.MaxInt64, math.MaxInt64}
 	}
-	return wall - int64(l.hold)
+	return visible{open: wall - int64(l.hold), quiet: wall - int64(onItsWay)}
 }
 
-// merge puts packets of all rings into batch, the oldest first. A ring without a packet may still show one that is as old as
-// horizon, so nothing younger is given out beside it. It reports how many, whether more are waiting, and whether it
-// stopped because half of a ring is lent.
-func (l *Live) merge(batch []Packet, horizon int64) (n int, waiting, lent bool) {
+// merge puts packets of all rings into batch, the oldest first. Of a ring without a packet, nothing younger than what is
+// visible of it is given out beside it. It reports how many packets there are, whether more are waiting, and whether it stopped because
+// half of a ring is lent.
+func (l *Live) merge(batch []Packet, v visible) (n int, waiting, lent bool) {
 	for n < len(batch) && !lent {
 		// What follows the oldest packet in its ring goes with it, up to the next oldest of the others.
 		var first *ring
@@ -390,7 +405,7 @@ func (l *Live) merge(batch []Packet, horizon int64) (n int, waiting, lent bool) 
 				lent = true
 			case !r.ready():
 				if len(l.rings) > 1 {
-					until = min(until, horizon)
+					until = min(until, v.of(r))
 				}
 			case l.step.after(r.nanos): // the packets from before come first
 			case first == nil:
@@ -410,14 +425,16 @@ func (l *Live) merge(batch []Packet, horizon int64) (n int, waiting, lent bool) 
 			}
 		}
 	}
-	complete := horizon
+	complete := int64(math.MaxInt64)
 	for _, r := range l.rings {
 		if r.ready() {
 			waiting = true
 			complete = min(complete, r.nanos-1)
+		} else {
+			complete = min(complete, v.of(r))
 		}
 	}
-	if complete != math.MaxInt64 {
+	if l.step.by == 0 {
 		l.complete = max(l.complete, complete)
 	}
 	return n, waiting, lent
@@ -546,7 +563,7 @@ func (l *Live) count(now time.Time) error {
 			i.missed = total
 		}
 		if i.counts.Down {
-			l.look(i)
+			l.lookAfter(i)
 		}
 	}
 	if lost > 0 {
@@ -579,7 +596,7 @@ func (l *Live) wait(most time.Duration, held bool) error {
 		if errno != 0 && errno != int(unix.ENETDOWN) {
 			return fmt.Errorf("%s: %w", i.counts.Interface, unix.Errno(errno))
 		}
-		if l.look(i); i.counts.Gone {
+		if l.lookAfter(i); i.counts.Gone {
 			l.poll[k].Fd = -1 // nothing will come
 		}
 	}
@@ -591,8 +608,8 @@ func (l *Live) owner(socket int) *liveInterface {
 	return l.interfaces[slices.IndexFunc(l.interfaces, func(i *liveInterface) bool { return slices.Contains(i.sockets, socket) })]
 }
 
-// look sees what has become of an interface that was down.
-func (l *Live) look(i *liveInterface) {
+// lookAfter sees what has become of an interface that was down.
+func (l *Live) lookAfter(i *liveInterface) {
 	is, err := up(l.control, i.counts.Interface)
 	i.counts.Down = err != nil || !is
 	// A socket whose interface has gone is bound to none, whatever bears the name now.

@@ -61,6 +61,13 @@ func (r *ring) ready() bool {
 	return true
 }
 
+// quiet reports whether the kernel has put no packet into the block that it fills. ready must have said that there
+// is no packet to give out.
+func (r *ring) quiet() bool {
+	block := r.block(r.at)
+	return r.lent < r.blocks && atomic.LoadUint32(&block.Block_status)&unix.TP_STATUS_USER == 0 && atomic.LoadUint32(&block.Num_pkts) == 0
+}
+
 // take gives out the packet at hand; ready must have said that there is one. It reports false when the packet is not wanted.
 func (r *ring) take(p *Packet) (wanted bool) {
 	h := r.header(r.next)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -24,7 +25,9 @@ type fakeKernel struct {
 
 func newFakeKernel(blockSize, blocks int) (*fakeKernel, *ring) {
 	r := &ring{memory: make([]byte, blockSize*blocks), blockSize: blockSize, blocks: blocks, link: packet.LinkEthernet, longest: 1522}
-	return &fakeKernel{r: r}, r
+	k := &fakeKernel{r: r}
+	k.fill(1)
+	return k, r
 }
 
 // fakePacket is a packet as a driver hands it over.
@@ -75,6 +78,14 @@ func (k *fakeKernel) block(t testing.TB, packets ...fakePacket) {
 	}
 	head.Block_status = unix.TP_STATUS_USER
 	k.number = (k.number + 1) % k.r.blocks
+	k.fill(1)
+}
+
+// fill says how many packets are in the block that the kernel fills.
+func (k *fakeKernel) fill(packets uint32) {
+	if open := k.r.block(k.number); open.Block_status == unix.TP_STATUS_KERNEL {
+		open.Num_pkts = packets
+	}
 }
 
 // takeAll gives out what a ring has.
@@ -281,7 +292,7 @@ func TestMergeOrdersRingsByTime(t *testing.T) {
 		for _, r := range l.rings {
 			r.release()
 		}
-		n, waiting, _ := l.merge(batch, horizon)
+		n, waiting, _ := l.merge(batch, visible{open: horizon, quiet: math.MinInt64})
 		for i := range batch[:n] {
 			if batch[i].Data[0] != byte(batch[i].Nanos) {
 				t.Errorf("packet at %d has the bytes of another", batch[i].Nanos)
@@ -322,12 +333,12 @@ func TestClockThatIsSet(t *testing.T) {
 		wall, passed := start, time.Second
 		read := func(after time.Duration, step int64) (given int) {
 			wall, passed = wall+int64(after)+step, passed+after
-			horizon := l.horizon(wall, passed)
+			visible := l.look(wall, passed)
 			batch := make([]Packet, 10)
 			for _, r := range l.rings {
 				r.release()
 			}
-			n, _, _ := l.merge(batch, horizon)
+			n, _, _ := l.merge(batch, visible)
 			for i := range batch[:n] {
 				times = append(times, batch[i].Nanos-start)
 			}
@@ -360,6 +371,31 @@ func TestClockThatIsSet(t *testing.T) {
 		}
 		a.release()
 		b.release()
+	}
+}
+
+// A ring whose open block is empty does not hold the others back.
+func TestMergeSeesThatNothingIsThere(t *testing.T) {
+	ka, a := newFakeKernel(8192, 4)
+	kb, b := newFakeKernel(8192, 4)
+	l := fakeLive(a, b)
+	batch := make([]Packet, 10)
+	v := visible{open: 10, quiet: 50}
+	ka.block(t, fakePacket{nanos: 40, data: frame(60, 1)}, fakePacket{nanos: 60, data: frame(60, 1)})
+	if n, waiting, _ := l.merge(batch, v); n != 0 || !waiting || l.Complete() != 10 {
+		t.Errorf("beside a block that is being filled: %d packets, waiting %v, complete to %d; want 0, true and 10", n, waiting, l.Complete())
+	}
+	kb.fill(0)
+	if n, waiting, _ := l.merge(batch, v); n != 1 || !waiting || l.Complete() != 50 {
+		t.Errorf("beside an empty block: %d packets, waiting %v, complete to %d; want 1, true and 50", n, waiting, l.Complete())
+	}
+	// All blocks that were given out are lent: the kernel fills none.
+	for i := range 4 {
+		kb.block(t, fakePacket{nanos: int64(70 + i), data: frame(60, 1)})
+	}
+	takeAll(b)
+	if b.quiet() {
+		t.Error("a ring of which all is lent is said to be empty")
 	}
 }
 
@@ -435,9 +471,10 @@ func TestReadAllocatesNothing(t *testing.T) {
 
 func TestLayout(t *testing.T) {
 	for _, test := range []struct{ memory, blockSize, blocks int }{
-		{128 << 20, 1 << 20, 128},
-		{32 << 20, 1 << 20, 32},
-		{31 << 20, 1 << 19, 62},
+		{256 << 20, 1 << 20, 256},
+		{128 << 20, 1 << 19, 256},
+		{64 << 20, 1 << 18, 256},
+		{63 << 20, 1 << 17, 504},
 		{4 << 20, 1 << 17, 32},
 		{1 << 20, 1 << 17, 8},
 		{1, 1 << 17, 4},

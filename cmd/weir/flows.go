@@ -69,6 +69,7 @@ both directions, that follow each other within the lifetime.`,
 		},
 	}
 	in.flags(c)
+	in.filter.flags(c)
 	c.Flags().StringVarP(&file, "output", "o", "", "file to write (default stdout)")
 	c.Flags().BoolVar(&table, "table", false, "print the columns of paper A's flow table")
 	c.Flags().BoolVar(&directional, "directional", false, "keep the two directions of a flow apart")

@@ -22,6 +22,7 @@ type input struct {
 	files  []string
 	opened []string // the captures that files stood for, once read was called
 	tunnelsFlag
+	filter filterFlags // of the commands that have them
 }
 
 func (in *input) flags(c *cobra.Command) {
@@ -34,7 +35,7 @@ func (in *input) flags(c *cobra.Command) {
 		if len(in.files) == 0 {
 			return usageError{errors.New("no input: name captures with -r")}
 		}
-		return nil
+		return in.filter.parse(nil)
 	}
 }
 
@@ -53,7 +54,11 @@ func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []c
 		n, err := r.Read(batch)
 		if n > 0 {
 			packets += uint64(n)
-			if err := add(r, batch[:n]); err != nil {
+			wanted, err := in.filter.keep(batch[:n])
+			if err != nil {
+				return err
+			}
+			if err := add(r, wanted); err != nil {
 				return err
 			}
 		}
