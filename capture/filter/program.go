@@ -28,6 +28,12 @@ func (p *Program) Never() bool { return p.raw[0] == bpf.RawInstruction{Op: opRet
 // Always reports whether the program is known to pass every packet.
 func (p *Program) Always() bool { return p.raw[0].Op == opReturn && p.raw[0].K != 0 }
 
+// AsksKernel reports whether the program loads the VLAN tag of a kernel's metadata, as those do that
+// tcpdump makes for an interface.
+func (p *Program) AsksKernel() bool {
+	return slices.ContainsFunc(p.raw, func(in bpf.RawInstruction) bool { return in.Op == opLoadWord && in.K >= metadata })
+}
+
 // ErrProgram is that of instructions which are no program that a kernel would take.
 var ErrProgram = errors.New("filter: not a valid BPF program")
 

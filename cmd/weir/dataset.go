@@ -138,7 +138,7 @@ func newDatasetImages(g *shared) *cobra.Command {
 of first packet, and UNIT-index.csv, which says what each image shows. A session is a TCP or UDP
 5-tuple in both directions, without timeouts; its payloads follow each other in capture order. Short
 payloads end in zeros; units without payload give no image.`,
-		PreRunE: func(c *cobra.Command, _ []string) error { return f.filter.open(c) },
+		PreRunE: func(*cobra.Command, []string) error { return f.filter.parse(nil) },
 		RunE: func(c *cobra.Command, args []string) error {
 			f.read = append(f.read, args...)
 			f.options.Labels = c.Flags().Changed("label")
@@ -168,7 +168,7 @@ func (g *shared) datasetImages(f *imagesFlags) error {
 	}
 	g.info("%d packets: %d images of %ss with payload, %d sessions without; %d packets without payload, %d later fragments",
 		stats.Packets, stats.Images, f.unit, stats.Empty, stats.NoPayload, stats.Fragments)
-	err = f.filter.tell(stats.Packets, stats.LeftOut)
+	err = f.filter.tell(stats.Packets, stats.LeftOut, g.quiet)
 	if err := errors.Join(err, tellFaults(stats.Faults, stats.Packets+stats.LeftOut)); err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (g *shared) evalAnomaly(c *cobra.Command, in *input, labelFile string, writ
 	if err != nil {
 		return err
 	}
-	if err := in.follow(p.Ref(), m.Tunnels); err != nil {
+	if err := errors.Join(in.follow(p.Ref(), m.Tunnels), in.filter.compare(p)); err != nil {
 		return err
 	}
 	labels, err := dataset.OpenWindowLabels(labelFile, zone)
@@ -80,7 +80,6 @@ func (g *shared) evalAnomaly(c *cobra.Command, in *input, labelFile string, writ
 	if err := json.Unmarshal(p.Training.Options, &learned); err != nil {
 		return fmt.Errorf("%s: options: %w", p.Ref(), err)
 	}
-	tellFilter(p.Ref(), learned.Filter, in.filter.String())
 	from, split, err := apart(in, p, &learned)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ type input struct {
 	files  []string
 	opened []string // the captures that files stood for, once read was called
 	filter filterFlags
+	quiet  bool // says nothing of what the filter passed
 	tunnelsFlag
 }
 
@@ -32,11 +33,12 @@ func (in *input) flags(c *cobra.Command) {
 	// Files that follow the first one need no further -r: weir flows -r a.pcap b.pcap
 	c.Args = cobra.ArbitraryArgs
 	c.PreRunE = func(c *cobra.Command, args []string) error {
+		in.quiet, _ = c.Flags().GetBool("quiet")
 		in.files = append(in.files, args...)
 		if len(in.files) == 0 {
 			return usageError{errors.New("no input: name captures with -r")}
 		}
-		return in.filter.open(c)
+		return in.filter.parse(nil)
 	}
 }
 
@@ -63,7 +65,7 @@ func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []c
 		}
 		if errors.Is(err, io.EOF) {
 			left := r.LeftOut()
-			return errors.Join(in.filter.tell(packets, left), tellFaults(r.Faults(), packets+left))
+			return errors.Join(in.filter.tell(packets, left, in.quiet), tellFaults(r.Faults(), packets+left))
 		}
 		if err != nil {
 			return err
