@@ -163,4 +163,5 @@ def main():
             print("| %s | %s | %.0f | %.2f | %.2f | %.0f MB |" % (name, does, ns, 1e3 / ns, ns / middle[base], memory / 1e6))
 
 
-main()
+if __name__ == "__main__":
+    main()
