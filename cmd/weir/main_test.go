@@ -26,7 +26,8 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"weir": func() { os.Exit(run(os.Args[1:])) },
+		"weir":       func() { os.Exit(run(os.Args[1:])) },
+		attackedName: runAttacked,
 	})
 }
 
