@@ -224,7 +224,6 @@ type recording struct {
 	*capture.Live
 	w       *capture.Writer
 	finish  func(error) error
-	refused uint64
 }
 
 // Read implements sensor.Source.
