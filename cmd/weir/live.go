@@ -222,8 +222,8 @@ func (in *liveInput) counts() []event.Capture {
 // recording writes what is captured on its way to the sensor.
 type recording struct {
 	*capture.Live
-	w       *capture.Writer
-	finish  func(error) error
+	w      *capture.Writer
+	finish func(error) error
 }
 
 // Read implements sensor.Source.
