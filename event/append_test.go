@@ -6,6 +6,9 @@ import (
 	"io"
 	"math"
 	"testing"
+
+	"github.com/weirnet/weir/flow"
+	"github.com/weirnet/weir/packet"
 )
 
 // encoded returns the line that encoding/json makes, which is what append is measured by.
@@ -80,5 +83,13 @@ func TestWriteDoesNotAllocate(t *testing.T) {
 	w := NewWriter(io.Discard)
 	if n := testing.AllocsPerRun(100, func() { w.Write(e) }); n != 0 {
 		t.Errorf("a flow allocates %v times", n)
+	}
+}
+
+func BenchmarkOfFlow(b *testing.B) {
+	f := &flow.Flow{Key: flow.Key{Src: packet.Addr{10, 0, 0, 1}, Dst: packet.Addr{198, 18, 200, 200}, SrcPort: 50_000, DstPort: 443, Version: 4, Proto: packet.TCP, Kind: flow.Ports}}
+	b.ReportAllocs()
+	for b.Loop() {
+		OfFlow(f, "")
 	}
 }
