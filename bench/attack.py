@@ -2,7 +2,7 @@
 """Give weir traffic that is meant to exhaust it (bench/attack), and measure processor time and memory.
 
     bench/attack.py [--weir bin/weir] [--corpus bin/corpus] [--path bin/path] [--packets 2000000] [--rounds 3] [--kinds …]
-                    [--flow-memory 256MiB] [--model NAME --models DIR]
+                    [--flow-memory 64MiB] [--model NAME --models DIR]
 
 Printed is a Markdown table: for each kind of traffic the nanoseconds of processor time per packet, how many times those
 of the first kind that is (the mix of a border link), and the most memory of weir's own (anonymous pages), once for the packet path alone (flows
@@ -24,7 +24,7 @@ def main():
     p.add_argument("--packets", type=int, default=2_000_000)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--kinds", default=KINDS)
-    p.add_argument("--flow-memory", default="256MiB")
+    p.add_argument("--flow-memory", default="", help="cap of the table of flows (default: weir's)")
     p.add_argument("--model", default="", help="detector of anomalies that runs as well")
     p.add_argument("--models", default="models")
     p.add_argument("--cpu", type=int, default=os.cpu_count() - 1)
@@ -32,7 +32,9 @@ def main():
     kinds = a.kinds.split(",")
     with tempfile.TemporaryDirectory() as work:
         capture, events = os.path.join(work, "attack.pcap"), os.path.join(work, "events.jsonl")
-        run = [a.weir, "run", "-q", "-r", capture, "--workers", "1", "--flow-memory", a.flow_memory]
+        run = [a.weir, "run", "-q", "-r", capture, "--workers", "1"]
+        if a.flow_memory:
+            run += ["--flow-memory", a.flow_memory]
         if a.model:
             run += ["--models", a.models, "--anomaly", a.model]
         ways = [("run", run + ["-o", "/dev/null"])]
@@ -54,7 +56,7 @@ def main():
                 sys.exit("%s: %d packets of %d were counted" % (kind, stats["packets"], a.packets))
             results[kind] = ", ".join("%s %d" % d for d in sorted({**stats["drops"], **stats["decode_errors"]}.items())) or "nothing"
     print(machine())
-    print("%d packets of each kind, flow memory %s\n" % (a.packets, a.flow_memory))
+    print("%d packets of each kind, %s of flow memory for run\n" % (a.packets, a.flow_memory or "the default"))
     print("| traffic |" + "".join(" %s: ns of CPU per packet | times %s | most memory |" % (way, kinds[0]) for way, _ in ways) + " dropped, and why |")
     print("|---|" + "---|---|---|" * len(ways) + "---|")
     for kind in kinds:
