@@ -17,8 +17,8 @@ const module = "github.com/weirnet/weir"
 // order lists every package from the bottom up: a package imports only packages above it in
 // this list. What stands on one line may not import each other.
 var order = [][]string{
-	{"internal/kernel", "nn/graph", "nn/safetensors", "packet", "report"},
-	{"nn", "capture", "model"},
+	{"bench/attack", "internal/kernel", "nn/graph", "nn/safetensors", "packet", "report"},
+	{"nn", "capture", "capture/filter", "model"},
 	{"flow", "window"},
 	{"meter", "event"},
 	{"classify", "anomaly"},

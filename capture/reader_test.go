@@ -316,3 +316,35 @@ func TestClose(t *testing.T) {
 		t.Errorf("Read after Close = %d, %v; want 0, io.EOF", n, err)
 	}
 }
+
+// Packets that are not wanted are counted and left out; a batch may then be empty.
+func TestKeep(t *testing.T) {
+	r, err := Open([]string{"../samples/tiny.pcap"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	r.Keep(func(p *Packet) bool { return p.WireLen < 100 })
+	batch := make([]Packet, 1)
+	kept, empty := uint64(0), 0
+	for {
+		n, err := r.Read(batch)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range batch[:n] {
+			if p.WireLen >= 100 {
+				t.Errorf("a packet of %d bytes came through", p.WireLen)
+			}
+		}
+		if kept += uint64(n); n == 0 {
+			empty++
+		}
+	}
+	if kept == 0 || r.LeftOut() == 0 || kept+r.LeftOut() != 135 || empty == 0 {
+		t.Errorf("%d packets kept and %d left out of 135, %d empty batches", kept, r.LeftOut(), empty)
+	}
+}

@@ -1,6 +1,8 @@
 package classify
 
 import (
+	"sync/atomic"
+
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
 	"github.com/weirnet/weir/packet"
@@ -20,10 +22,11 @@ type Classifier struct {
 	tracks []*Track // by tag of the flow less 1; nil where none has the tag
 	tags   []uint32 // that no flow has
 	free   []*Track
-	alone  *Track // for packets whose flow's opening had to stay short
 	input  Input
 	logs   []float32      // scratch
 	first  []flow.Payload // scratch
+	effort atomic.Uint32  // an Effort
+	shed   shed
 }
 
 // maxFree bounds the tracks that are kept for the next flows.
@@ -34,7 +37,6 @@ func New(m *Model) *Classifier {
 	net := m.Network()
 	return &Classifier{
 		model: m, net: net,
-		alone: net.NewTrack(),
 	}
 }
 
@@ -43,39 +45,95 @@ func New(m *Model) *Classifier {
 // acknowledgements are packets of a flow but are not (paper A, our reading), nor are later fragments.
 func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 	f := p.Flow
-	a := &c.model.Arch
+	effort := Effort(c.effort.Load())
+	var label flow.Label
 	switch {
 	case f.Final():
 		return false
-	case p.Joined:
+	case p.Joined && effort == Full:
 		c.first = f.Opening(c.first[:0])
-		last := len(c.first) - 1
-		before := int64(0)
-		if last > 0 {
-			before = c.first[last-1].Nanos
-		}
-		a.Fill(&c.input, &c.first[last], f.Proto(), last, before)
-		t := c.track(f)
-		s := c.model.step(c.net, t, &c.input)
-		var label flow.Label
-		if s.final {
+		probabilities, final := c.catchUp(c.first, f.Proto(), c.track(f))
+		if final {
 			label, changed = c.finish(f.Label(), f.Tag())
 			f.SetTag(0)
 		} else {
-			label, changed = packetLabel(f.Label(), s.packet)
+			label, changed = packetLabel(f.Label(), probabilities)
 		}
-		f.SetLabel(label)
-		return changed
+	case p.Joined:
+		return c.shedJoined(f, effort)
 	case f.OpeningShort() && payload(p.Headers):
 		// The memory for openings is used up: the packet network's word is all there is.
+		if effort >= NoNetworks {
+			c.shed.packets[effort].Add(1)
+			return false
+		}
 		alone := flow.Payload{Nanos: p.Capture.Nanos, Dir: p.Dir, Len: p.Headers.PayloadWireLen, Data: p.Payload()}
-		a.Fill(&c.input, &alone, f.Proto(), 0, 0)
-		c.alone.Reset()
-		label, changed := packetLabel(f.Label(), c.model.step(c.net, c.alone, &c.input).packet)
-		f.SetLabel(label)
-		return changed
+		c.model.Arch.Fill(&c.input, &alone, f.Proto(), 0, 0)
+		label, changed = packetLabel(f.Label(), c.packet())
+	default:
+		return false
 	}
-	return false
+	f.SetLabel(label)
+	return changed
+}
+
+// catchUp gives the networks the payloads of a flow's opening that they have not seen: the last one, or more after a
+// time of less effort. It returns what the packet network says of the last, and whether the flow is decided. There must be one.
+func (c *Classifier) catchUp(opening []flow.Payload, proto uint8, t *Track) (probabilities []float32, final bool) {
+	for t.Packets < len(opening) && !final {
+		c.fill(opening, proto, t.Packets)
+		s := c.model.step(c.net, t, &c.input)
+		probabilities, final = s.packet, s.final
+	}
+	return probabilities, final
+}
+
+// fill makes the input of the i-th payload of an opening.
+func (c *Classifier) fill(opening []flow.Payload, proto uint8, i int) {
+	before := int64(0)
+	if i > 0 {
+		before = opening[i-1].Nanos
+	}
+	c.model.Arch.Fill(&c.input, &opening[i], proto, i, before)
+}
+
+// packet returns what the packet network says of the input.
+func (c *Classifier) packet() []float32 {
+	return probabilities(c.net.Packet(&c.input), c.model.PacketTemperature)
+}
+
+// shedJoined does for a payload that joined its flow's opening what there is time for. With the last payload of the opening
+// the flow is given up, so that the memory of its opening is free again.
+func (c *Classifier) shedJoined(f flow.Ref, effort Effort) (changed bool) {
+	c.shed.packets[effort].Add(1)
+	c.first = f.Opening(c.first[:0])
+	last := len(c.first) - 1
+	label := f.Label()
+	if effort == NoFlowNetwork {
+		c.fill(c.first, f.Proto(), last)
+		label, changed = packetLabel(label, c.packet())
+	}
+	if effort == NoLabels || last+1 >= c.model.Arch.Packets {
+		var again bool
+		label, again = c.giveUp(label, f.Tag(), effort)
+		changed = changed || again
+		if f.Tag() != 0 {
+			f.SetTag(0)
+		}
+	}
+	f.SetLabel(label)
+	return changed
+}
+
+// giveUp returns the final label of a flow for which there is no time: what the flow network said before, or else what the
+// packet network did, or none.
+func (c *Classifier) giveUp(before flow.Label, tag uint32, effort Effort) (label flow.Label, changed bool) {
+	c.shed.flows[effort].Add(1)
+	if tag != 0 {
+		return c.finish(before, tag)
+	}
+	before.Final = true
+	return before, false
 }
 
 // payload reports whether a packet has what flow.Table would have kept.
@@ -86,9 +144,22 @@ func payload(h *packet.Headers) bool {
 // Ended gives a flow that ends before it was decided its label from what it had, and reports
 // whether the label changed. It must be called for every flow that Packet was given.
 func (c *Classifier) Ended(f *flow.Flow) (changed bool) {
-	if f.Tag != 0 {
-		f.Label, changed = c.finish(f.Label, f.Tag)
+	tag := f.Tag
+	if f.Label.Final || tag == 0 && len(f.Opening) == 0 {
+		return false
 	}
+	effort := Effort(c.effort.Load())
+	if tag == 0 || c.tracks[tag-1].Packets < len(f.Opening) { // some of it came when there was no time
+		if effort != Full {
+			f.Label, changed = c.giveUp(f.Label, tag, effort)
+			return changed
+		}
+		if tag == 0 {
+			tag = c.newTrack()
+		}
+		c.catchUp(f.Opening, f.Key.Proto, c.tracks[tag-1])
+	}
+	f.Label, changed = c.finish(f.Label, tag)
 	return changed
 }
 
@@ -122,9 +193,16 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 
 // track returns the track of a flow, which the flow's tag tells.
 func (c *Classifier) track(f flow.Ref) *Track {
-	if tag := f.Tag(); tag != 0 {
-		return c.tracks[tag-1]
+	tag := f.Tag()
+	if tag == 0 {
+		tag = c.newTrack()
+		f.SetTag(tag)
 	}
+	return c.tracks[tag-1]
+}
+
+// newTrack begins a track and returns its tag.
+func (c *Classifier) newTrack() (tag uint32) {
 	var t *Track
 	if k := len(c.free); k > 0 {
 		t, c.free = c.free[k-1], c.free[:k-1]
@@ -132,13 +210,11 @@ func (c *Classifier) track(f flow.Ref) *Track {
 	} else {
 		t = c.net.NewTrack()
 	}
-	tag := uint32(len(c.tracks) + 1)
 	if k := len(c.tags); k > 0 {
 		tag, c.tags = c.tags[k-1], c.tags[:k-1]
 		c.tracks[tag-1] = t
-	} else {
-		c.tracks = append(c.tracks, t)
+		return tag
 	}
-	f.SetTag(tag)
-	return t
+	c.tracks = append(c.tracks, t)
+	return uint32(len(c.tracks))
 }

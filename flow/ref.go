@@ -36,7 +36,7 @@ func (f Ref) Label() Label { return f.table.label(f.table.cell(f.n)) }
 
 func (t *Table) label(c *cell) Label {
 	if c.firstHigh&isLabelled == 0 {
-		return Label{Class: NoClass}
+		return Label{Class: NoClass, Final: c.rest&isFinal != 0}
 	}
 	s := t.sideCell(c.side)
 	return Label{

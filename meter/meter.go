@@ -84,6 +84,7 @@ type Counters struct {
 	Decoded      [packet.NumReasons]uint64
 	Flow         flow.Stats // sums over the workers
 	Window       window.Stats
+	Lost         uint64 // packets that the capture dropped
 	ClosedForMem uint64 // times that windows closed early because of WindowMemory
 	// TimeOutliers counts packets more than an hour ahead of the stream that too few of the packets
 	// around them agreed with. They count in their flows and windows, but move no clock.
@@ -276,11 +277,12 @@ func (m *Meter) sweep(nanos int64) {
 	}
 }
 
-// Lose counts packets that the capture dropped since the last batch.
-func (m *Meter) Lose(packets uint64) {
-	if _, now := m.Span(); m.series != nil && packets > 0 && now != math.MinInt64 {
+// Lose counts packets that the capture dropped around a time.
+func (m *Meter) Lose(nanos int64, packets uint64) {
+	m.counters.Lost += packets
+	if m.series != nil && packets > 0 {
 		mark := m.now.mark(losing)
-		mark.value, mark.lost = now, packets
+		mark.value, mark.lost = nanos, packets
 	}
 }
 
@@ -312,14 +314,18 @@ func (m *Meter) relieve() {
 	if m.time.known {
 		present = window.Index(m.time.now, m.cfg.Window)
 	}
-	var accumulators []*window.Accumulator
-	for _, w := range m.workers {
-		accumulators = append(accumulators, w.windows)
-	}
-	if before, needed := window.Relief(m.cfg.WindowMemory, present, accumulators...); needed {
+	if before, needed := window.Relief(m.cfg.WindowMemory, present, m.accumulators()...); needed {
 		m.counters.ClosedForMem++
 		m.closeWindows(before)
 	}
+}
+
+// accumulators returns those of the workers, which must be at rest.
+func (m *Meter) accumulators() (all []*window.Accumulator) {
+	for _, w := range m.workers {
+		all = append(all, w.windows)
+	}
+	return all
 }
 
 // Close ends the stream: the open flows end, then the open windows close.

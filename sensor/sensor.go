@@ -27,6 +27,7 @@ type Config struct {
 	Anomaly     *anomaly.Model  // nil: no windows
 	AnomalyName string          // NAME@VERSION of Anomaly
 	Emit        func(*event.Event) error
+	Capture     func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
 }
 
 // StatsEvery is how much traffic time lies between two stats events.
@@ -34,17 +35,19 @@ const StatsEvery = 10 * time.Second
 
 // Sensor is used by one goroutine.
 type Sensor struct {
-	cfg      Config
-	meter    *meter.Meter
-	detector *anomaly.Detector
-	summary  Summary
-	labelled uint64 // flows that ended with a label
-	novel    uint64 // of them
-	file     string // that the packets at hand come from
-	sources  sources
-	last     lastStats
-	incident anomaly.Incident // that the last alert belongs to
-	err      error
+	cfg         Config
+	meter       *meter.Meter
+	detector    *anomaly.Detector
+	classifiers []*classify.Classifier // of the workers
+	summary     Summary
+	labelled    uint64 // flows that ended with a label
+	novel       uint64 // of them
+	file        string // that the packets at hand come from
+	sources     sources
+	last        lastStats
+	incident    anomaly.Incident // that the last alert belongs to
+	effort      classify.Effort
+	err         error
 }
 
 // lastStats is what the rates of the next stats event are reckoned from.
@@ -81,7 +84,9 @@ func New(cfg Config, workers int) (*Sensor, error) {
 		if cfg.Apps == nil {
 			return &ended
 		}
-		return &labelledFlows{endedFlows: ended, classifier: classify.New(cfg.Apps)}
+		c := classify.New(cfg.Apps)
+		s.classifiers = append(s.classifiers, c)
+		return &labelledFlows{endedFlows: ended, classifier: c}
 	})
 	return s, err
 }
@@ -102,6 +107,7 @@ func (s *Sensor) Close() (*Summary, error) {
 	_, now := s.meter.Span()
 	s.stats(now)
 	s.summary.Counters = s.meter.Counters()
+	s.summary.Shed = s.shed()
 	s.summary.finish()
 	return &s.summary, s.err
 }
@@ -134,7 +140,10 @@ func (s *Sensor) stats(now int64) {
 	st := &event.Stats{
 		Packets: c.Packets, Bytes: c.Bytes, Flows: c.Flow.Flows, ActiveFlows: uint64(c.Flow.Alive),
 		Windows: uint64(c.Window.Windows), Alerts: s.summary.AlertCount,
-		Labelled: s.labelled, Novel: s.novel, DecodeErrors: DecodeErrors(&c), Drops: Drops(&c),
+		Labelled: s.labelled, Novel: s.novel, DecodeErrors: DecodeErrors(&c), Drops: Drops(&c), Shed: s.shed(),
+	}
+	if s.cfg.Capture != nil {
+		st.Capture = s.cfg.Capture()
 	}
 	if s.last.packets == 0 {
 		s.last.nanos, _ = s.meter.Span()

@@ -3,6 +3,7 @@
 //
 //	go run ./bench/corpus -kind imix FILE.pcap    5 M packets, 200,000 flows, 580 bytes on average
 //	go run ./bench/corpus -kind min FILE.pcap     5 M packets of 60 bytes, 1 M flows of five packets
+//	go run ./bench/corpus -kind flows FILE.pcap   the attacks of bench/attack, by their names
 //
 // imix is what a border link carries: TCP with handshakes and FINs, UDP, a little ICMP, a few long
 // flows and many short ones, 12 % of the flows IPv6, 5 % behind a VLAN tag. min is a flood: SYNs and
@@ -18,11 +19,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/weirnet/weir/bench/attack"
 )
 
 func main() {
-	kind := flag.String("kind", "imix", "imix or min")
+	kind := flag.String("kind", "imix", "imix, min, or a kind of bench/attack")
 	packets := flag.Int("packets", 5_000_000, "packets in the capture")
 	flows := flag.Int("flows", 0, "flows among them (default 200,000 of imix, 1,000,000 of min, in proportion to the packets)")
 	seconds := flag.Float64("seconds", 0, "length of the capture (default 215,000 packets per second of imix, 250,000 of min)")
@@ -39,13 +44,17 @@ func run(kind string, packets, flows int, seconds float64, seed uint64, args []s
 		return errors.New("name one file to write, or - for standard output")
 	}
 	var c corpus
+	write := c.write
 	switch kind {
 	case "imix":
 		c = corpus{packets: packets, flows: packets / 25, perSecond: 215_000, seed: seed, mix: imix}
 	case "min":
 		c = corpus{packets: packets, flows: packets / 5, perSecond: 250_000, seed: seed, mix: flood}
 	default:
-		return fmt.Errorf("-kind %q: must be imix or min", kind)
+		if !slices.Contains(attack.Kinds(), kind) {
+			return fmt.Errorf("-kind %q: must be imix, min, or of package attack: %s", kind, strings.Join(attack.Kinds(), ", "))
+		}
+		write = func(w io.Writer) error { return attack.Write(w, kind, packets, seed) }
 	}
 	if flows > 0 {
 		c.flows = flows
@@ -62,7 +71,7 @@ func run(kind string, packets, flows int, seconds float64, seed uint64, args []s
 		}
 		out = f
 	}
-	return errors.Join(c.write(out), out.Close())
+	return errors.Join(write(out), out.Close())
 }
 
 // write writes the capture to w.

@@ -61,12 +61,15 @@ func (g *shared) evalAnomaly(c *cobra.Command, in *input, late *latenessFlag, la
 	if err != nil {
 		return err
 	}
-	if err := in.follow(p.Ref(), m.Tunnels); err != nil {
+	if err := errors.Join(in.follow(p.Ref(), m.Tunnels), in.filter.compare(p)); err != nil {
 		return err
 	}
 	labels, err := dataset.OpenWindowLabels(labelFile, zone)
 	if err != nil {
 		return err
+	}
+	if labels.ByNumber() && in.filter.String() != "" {
+		return usageError{fmt.Errorf("%s labels packets by number: they must all be read, without %s", labelFile, in.filter.String())}
 	}
 	rows, attacks, readErr := g.readWindows(c.Context(), in, meter.Config{Window: m.Length, Home: m.Home, Lateness: late.lateness}, labels)
 	if readErr != nil && !errors.Is(readErr, errPartly) {

@@ -49,6 +49,7 @@ type anomalyTraining struct {
 	Rate      float64 `json:"wanted_false_alarms,omitempty"`
 	PerDay    float64 `json:"wanted_per_day,omitempty"`
 	Threshold float64 `json:"given_threshold,omitempty"`
+	Filter    string  `json:"filter,omitempty"` // flag that said which packets count
 }
 
 func newTrainAnomaly(g *shared) *cobra.Command {
@@ -169,7 +170,7 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		Kind: model.Anomaly, Name: f.model, Weir: version, Profile: m.Profile, Features: m.Features, Settings: settings,
 		Training: model.Training{Seconds: time.Since(started).Seconds()}, Notes: []string{m.Threshold.String()},
 	}}
-	learned := anomalyTraining{Windows: len(vectors), Seed: o.Seed, Epochs: o.Epochs, Rate: o.FalseAlarms, PerDay: o.PerDay, Threshold: o.Threshold}
+	learned := anomalyTraining{Windows: len(vectors), Seed: o.Seed, Epochs: o.Epochs, Rate: o.FalseAlarms, PerDay: o.PerDay, Threshold: o.Threshold, Filter: f.in.filter.String()}
 	if f.from != "" {
 		learned.From = from
 	}
