@@ -154,6 +154,29 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
+// BenchmarkUpdateIPv6 is BenchmarkUpdate for flows whose addresses lie in a second cell.
+func BenchmarkUpdateIPv6(b *testing.B) {
+	for _, flows := range []int{1000, 1_000_000, 5_000_000} {
+		b.Run(fmt.Sprintf("flows=%d", flows), func(b *testing.B) {
+			w := newTraffic(flows)
+			for i := range w.items {
+				w.items[i].h = headersOf(packet.TCP, "2001:db8::1", "2001:db8::2", 1000, 80)
+				w.items[i].h.TCPFlags = packet.ACK
+			}
+			t := New(Config{OpeningPackets: -1})
+			defer t.Close()
+			w.fill(t)
+			b.Run("stream", func(b *testing.B) {
+				b.ReportAllocs()
+				from := cpuTime()
+				w.stream(t, b.N, w.random)
+				reportCPU(b, from, b.N)
+				b.ReportMetric(float64(t.footprint())/float64(t.alive), "B/flow")
+			})
+		})
+	}
+}
+
 // BenchmarkStart counts first packets of flows, which makes the table grow.
 func BenchmarkStart(b *testing.B) {
 	for _, flows := range []int{1000, 1_000_000, 10_000_000} {

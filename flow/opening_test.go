@@ -129,7 +129,7 @@ func TestPoolLendsNothingTwice(t *testing.T) {
 		}
 		var all []lent
 		refused := 0
-		for i := range 60_000 {
+		for i := range 30_000 {
 			switch {
 			case len(all) > 0 && rng.IntN(8) == 0:
 				k := rng.IntN(len(all))

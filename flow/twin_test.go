@@ -195,7 +195,7 @@ type feeder struct {
 }
 
 func (f *feeder) do(i int) {
-	for ; f.next < min(i+f.lead, len(f.steps)); f.next++ {
+	for f.next = max(f.next, i); f.next < min(i+f.lead, len(f.steps)); f.next++ {
 		if s := &f.steps[f.next]; !s.sweep {
 			f.Expect(&s.h)
 		}
