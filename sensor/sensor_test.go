@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -167,25 +166,25 @@ func TestSameEventsFromFileAndPipe(t *testing.T) {
 	must(t, errors.Join(err, z.Close()))
 
 	dir := t.TempDir()
-	file, gz, pipe := filepath.Join(dir, "a.pcapng"), filepath.Join(dir, "b.gz"), filepath.Join(dir, "pipe")
+	file, gz := filepath.Join(dir, "a.pcapng"), filepath.Join(dir, "b.gz")
 	must(t, os.WriteFile(file, plain.Bytes(), 0o666))
 	must(t, os.WriteFile(gz, packed.Bytes(), 0o666))
-	must(t, syscall.Mkfifo(pipe, 0o666))
+	from, to, err := os.Pipe()
+	must(t, err)
+	stdin := os.Stdin
+	os.Stdin = from
+	defer func() { os.Stdin = stdin; from.Close() }()
 	go func() {
-		f, err := os.OpenFile(pipe, os.O_WRONLY, 0)
-		if err != nil {
-			return
-		}
-		defer f.Close()
+		defer to.Close()
 		for part := range slices.Chunk(plain.Bytes(), 1000) {
-			if _, err := f.Write(part); err != nil {
+			if _, err := to.Write(part); err != nil {
 				return
 			}
 		}
 	}()
 
 	want, _ := sense(t, all, 1, len(all))
-	for i, path := range []string{file, gz, pipe} {
+	for i, path := range []string{file, gz, "-"} {
 		s, events := sensing(t, i+1)
 		r, err := capture.Open([]string{path})
 		must(t, err)
@@ -196,6 +195,9 @@ func TestSameEventsFromFileAndPipe(t *testing.T) {
 				break
 			}
 			must(t, s.Add("capture.pcap", batch[:n]))
+			if r.Waits() {
+				s.Wait()
+			}
 		}
 		must(t, r.Close())
 		_, err = s.Close()
