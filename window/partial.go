@@ -44,14 +44,18 @@ type Partial struct {
 
 	labels []uint64 // packets of flows with a label, by its class
 
-	// The IPv4 addresses of the last packets, which are not in srcAddrs and dstAddrs yet: a batch of
-	// them costs less.
-	srcs, dsts [batchLen]uint32
-	batch      int
+	// The addresses of the last packets, which are not in srcAddrs and dstAddrs yet: a batch of them
+	// costs less.
+	srcs, dsts       [batchLen]uint32 // IPv4
+	srcSixs, dstSixs [sixBatchLen]sixAddr
+	fours, sixes     int // how many
 }
 
-// batchLen is how many addresses wait for memory together.
-const batchLen = 64
+// How many addresses wait for memory together.
+const (
+	batchLen    = 64
+	sixBatchLen = 16
+)
 
 // Add counts one packet. Whether the packet counts at all is for Filter to say.
 func (p *Partial) Add(h *packet.Headers) {
@@ -67,15 +71,19 @@ func (p *Partial) Add(h *packet.Headers) {
 	p.ttlSq += ttl * ttl
 
 	if h.Version == 4 {
-		if p.batch == batchLen {
+		if p.fours == batchLen {
 			p.flush()
 		}
-		p.srcs[p.batch] = binary.BigEndian.Uint32(h.Src[:])
-		p.dsts[p.batch] = binary.BigEndian.Uint32(h.Dst[:])
-		p.batch++
+		p.srcs[p.fours] = binary.BigEndian.Uint32(h.Src[:])
+		p.dsts[p.fours] = binary.BigEndian.Uint32(h.Dst[:])
+		p.fours++
 	} else {
-		p.srcAddrs.addSix(binary.BigEndian.Uint64(h.Src[:8]), binary.BigEndian.Uint64(h.Src[8:]), 1)
-		p.dstAddrs.addSix(binary.BigEndian.Uint64(h.Dst[:8]), binary.BigEndian.Uint64(h.Dst[8:]), 1)
+		if p.sixes == sixBatchLen {
+			p.flush()
+		}
+		p.srcSixs[p.sixes] = sixAddr{binary.BigEndian.Uint64(h.Src[:8]), binary.BigEndian.Uint64(h.Src[8:])}
+		p.dstSixs[p.sixes] = sixAddr{binary.BigEndian.Uint64(h.Dst[:8]), binary.BigEndian.Uint64(h.Dst[8:])}
+		p.sixes++
 	}
 
 	switch h.Proto {
@@ -112,9 +120,11 @@ func (p *Partial) Labels() []uint64 { return p.labels }
 
 // flush puts the addresses of the last packets where they belong.
 func (p *Partial) flush() {
-	p.srcAddrs.addAll(p.srcs[:p.batch])
-	p.dstAddrs.addAll(p.dsts[:p.batch])
-	p.batch = 0
+	p.srcAddrs.addFours(p.srcs[:p.fours])
+	p.dstAddrs.addFours(p.dsts[:p.fours])
+	p.srcAddrs.addSixes(p.srcSixs[:p.sixes])
+	p.dstAddrs.addSixes(p.dstSixs[:p.sixes])
+	p.fours, p.sixes = 0, 0
 }
 
 // Merge adds the packets of q to p and leaves q as it was.

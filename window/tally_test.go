@@ -51,7 +51,7 @@ func TestAddrTalliesEqualMaps(t *testing.T) {
 					addrs[k] = uint32(r.IntN(1 + trial))
 					want[fourKey(addrs[k])]++
 				}
-				tally.addAll(addrs)
+				tally.addFours(addrs)
 			case 1, 2:
 				addr, n := uint32(r.IntN(1+trial)), uint32(amounts[r.IntN(len(amounts))])
 				if r.IntN(2) == 0 {
@@ -59,7 +59,14 @@ func TestAddrTalliesEqualMaps(t *testing.T) {
 				}
 				tally.addFour(addr, n)
 				want[fourKey(addr)] += uint64(n)
-			case 3, 4:
+			case 3:
+				addrs := make([]sixAddr, r.IntN(sixBatchLen+1))
+				for k := range addrs {
+					addrs[k] = sixAddr{uint64(r.IntN(3)), uint64(r.IntN(1 + trial))}
+					want[addrKey{addrs[k].hi, addrs[k].lo, true}]++
+				}
+				tally.addSixes(addrs)
+			case 4:
 				k := addrKey{uint64(r.IntN(3)), uint64(r.IntN(1 + trial)), true}
 				n := 1 + r.Uint64N(1<<40)
 				tally.addSix(k.hi, k.lo, n)
