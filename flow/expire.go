@@ -76,12 +76,7 @@ func (t *Table) endingSoon(next []ending) {
 // flows, and a block whose bound has come is looked through and gets a new one. That is 16 bytes for 64
 // flows, and looking at a flow as often as its neighbours end. (A list in order of use costs every
 // packet 34 ns in a table of 10 million flows, a heap or wheel of deadlines 4 to 24 bytes a flow.)
-func (t *Table) Sweep(now int64) { t.sweep(now, mostEnding) }
-
-// mostEnding is how many flows are put in order at a time, about: 16 MiB of them.
-const mostEnding = 1 << 20
-
-func (t *Table) sweep(now int64, most int) {
+func (t *Table) Sweep(now int64) {
 	if now < t.due {
 		return
 	}
@@ -92,29 +87,25 @@ func (t *Table) sweep(now int64, most int) {
 		if b.due <= now {
 			list, b.due = t.look(list, i, now)
 		}
-		if len(list) > most {
+		if len(list) > t.most {
 			list, all = list[:0], false
 		}
 		t.due = min(t.due, b.due)
 	}
-	before := uint64(math.MaxUint64)
 	if all {
 		sortEnding(list)
-	} else {
-		list, before = list[:0], 0 // in parts, then
-	}
-	for {
 		for i, e := range list {
 			t.endingSoon(list[i:])
 			t.end(e.cell, t.timeout(t.cell(e.cell)))
 		}
-		if before == math.MaxUint64 {
-			break
-		}
-		list, before = t.gather(list[:0], most, func(c *cell) bool { return t.deadline(c) <= now })
+	} else {
+		t.SweepBefore(now, math.MaxUint64)
 	}
 	t.ending = reuse(list)
 }
+
+// mostEnding is how many flows are put in order at a time, about: 16 MiB of them.
+const mostEnding = 1 << 20
 
 // look appends the flows of a block that are over at now, and returns the next deadline of the others.
 func (t *Table) look(list []ending, block int, now int64) (over []ending, due int64) {
@@ -139,52 +130,84 @@ func reuse(e []ending) []ending {
 	return e[:0]
 }
 
+// Over returns how many flows are over at now, those that would end by a Sweep.
+func (t *Table) Over(now int64) int {
+	var list []ending
+	count := 0
+	for i := range t.blocks {
+		if b := &t.blocks[i]; b.due <= now {
+			list, b.due = t.look(list[:0], i, now)
+			count += len(list)
+			for _, e := range list {
+				b.due = min(b.due, t.deadline(t.cell(e.cell)))
+			}
+		}
+	}
+	return count
+}
+
 // Flush ends all flows for the reason given, in order of their first packets. Closed flows end as such,
 // for the reason EndOfFlow.
 func (t *Table) Flush(reason EndReason) { t.FlushBefore(reason, math.MaxUint64) }
 
-// flush is what FlushBefore knows of the flows that are still to end.
-type flush struct {
+// parts is what is known of flows that end part by part.
+type parts struct {
+	now    int64    // flows that are over at
 	next   []ending // those whose first packets come first, in order
 	all    []ending // the memory of next
-	before uint64   // all flows with a lower first packet are in next
+	before uint64   // all of the flows with a lower first packet are in next
 	flows  uint64   // Stats.Flows when next was right: it is as long as no flow starts
 	ended  uint32   // or ends elsewhere
 }
 
-// FlushBefore is Flush for the flows whose first packet has a lower ordinal than before. When it is
-// called again and again with higher ones, it sorts the flows part by part, for less memory than all of
-// them would take.
-func (t *Table) FlushBefore(reason EndReason, before uint64) {
-	t.flushBefore(reason, before, mostEnding)
+// partsAt returns what is known of the flows that are over at now, with a next that is not empty if
+// there are any.
+func (t *Table) partsAt(now int64) *parts {
+	p := &t.parts
+	if p.now != now || p.flows != t.stats.Flows || p.ended != t.ended {
+		*p = parts{now: now, all: p.all, flows: t.stats.Flows, ended: t.ended}
+	}
+	if len(p.next) == 0 && p.before != math.MaxUint64 {
+		p.all, p.before = t.gather(p.all[:0], t.most, func(c *cell) bool { return t.deadline(c) <= now })
+		p.next = p.all
+	}
+	return p
 }
 
-func (t *Table) flushBefore(reason EndReason, before uint64, most int) {
-	f := &t.flush
-	if f.flows != t.stats.Flows || f.ended != t.ended {
-		*f = flush{all: f.all}
+// Next returns before what first packet lie the next n of the flows that are over at now, or some
+// fewer; math.MaxUint64 if no more are left. All flows are over at math.MaxInt64.
+func (t *Table) Next(now int64, n int) (before uint64) {
+	p := t.partsAt(now)
+	if n < len(p.next) {
+		return p.next[n].first
 	}
-	for t.alive > 0 {
-		if len(f.next) == 0 {
-			if before <= f.before {
-				break
-			}
-			f.all, f.before = t.gather(f.all[:0], most, func(*cell) bool { return true })
-			f.next = f.all
-			continue
-		}
-		if f.next[0].first >= before && before != math.MaxUint64 {
+	return p.before
+}
+
+// SweepBefore is Sweep for the flows whose first packet has a lower ordinal than before. To end many in
+// parts, call it with what Next says.
+func (t *Table) SweepBefore(now int64, before uint64) { t.endBefore(now, before, t.timeout) }
+
+// FlushBefore is Flush for the flows whose first packet has a lower ordinal than before.
+func (t *Table) FlushBefore(reason EndReason, before uint64) {
+	t.endBefore(math.MaxInt64, before, func(*cell) EndReason { return reason })
+}
+
+func (t *Table) endBefore(now int64, before uint64, reason func(*cell) EndReason) {
+	for {
+		p := t.partsAt(now)
+		if len(p.next) == 0 || p.next[0].first >= before && before != math.MaxUint64 {
 			break
 		}
-		t.endingSoon(f.next)
-		n := f.next[0].cell
-		f.next = f.next[1:]
-		t.end(n, reason)
+		t.endingSoon(p.next)
+		n := p.next[0].cell
+		p.next = p.next[1:]
+		t.end(n, reason(t.cell(n)))
+		p.ended = t.ended
 	}
-	if t.alive == 0 {
-		*f = flush{}
+	if p := &t.parts; before == math.MaxUint64 {
+		*p = parts{all: reuse(p.all)}
 	}
-	f.flows, f.ended = t.stats.Flows, t.ended
 }
 
 // gather appends the flows that are to end and whose first packets come first, in order, about most of

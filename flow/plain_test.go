@@ -229,14 +229,17 @@ func TestTableAgreesWithPlain(t *testing.T) {
 			var got, want []Flow
 			cfg.OnEnd = func(f *Flow) { got = append(got, recordOf(f)) }
 			table := New(cfg)
-			table.mask = mask
-			f := feeder{Table: table, steps: steps, lead: 32, sweep: 300}
+			table.mask, table.most = mask, 300
+			f := feeder{Table: table, steps: steps, lead: 32}
 			cfg.OnEnd = func(f *Flow) { want = append(want, *f) }
 			p := newPlain(cfg)
 			for k, s := range steps {
 				f.do(k)
 				if s.sweep {
 					p.Sweep(s.nanos)
+					if over := table.Over(s.nanos); over != 0 {
+						t.Fatalf("%s, configuration %d, step %d: %d flows are over after a sweep", name, i, k, over)
+					}
 				} else {
 					p.Update(&s.h, &capture.Packet{Nanos: s.nanos, Data: dataOf(s), WireLen: 14 + s.h.IPLen}, uint64(k))
 				}
@@ -247,10 +250,10 @@ func TestTableAgreesWithPlain(t *testing.T) {
 			if slow && table.alive < 5000 {
 				t.Errorf("%s, configuration %d: only %d flows at a time", name, i, table.alive)
 			}
-			for before := uint64(0); before < uint64(len(steps)); before += 777 { // gathered some hundred at a time
-				table.flushBefore(ForcedEnd, before, 500)
+			for before := uint64(0); before < uint64(len(steps)); before += 777 {
+				table.FlushBefore(ForcedEnd, before)
 			}
-			table.flushBefore(ForcedEnd, math.MaxUint64, 500)
+			table.Flush(ForcedEnd)
 			p.Flush(ForcedEnd)
 			if len(got) != len(want) {
 				t.Fatalf("%s, configuration %d: %d flows ended, want %d", name, i, len(got), len(want))
@@ -279,13 +282,14 @@ func TestFlushBetweenPackets(t *testing.T) {
 	for i := range byte(100) {
 		s.tcp(second, i, i, 200, packet.ACK, 0)
 	}
-	s.flushBefore(ForcedEnd, 10, 5)
+	s.most = 5
+	s.FlushBefore(ForcedEnd, 10)
 	s.tcp(second, 150, 150, 200, packet.ACK, 0)
-	s.flushBefore(ForcedEnd, 20, 5)
+	s.FlushBefore(ForcedEnd, 20)
 	s.tcp(second, 25, 25, 200, packet.SYN, 0)
 	s.tcp(second, 25, 25, 200, packet.RST, 0)
 	s.tcp(second, 25, 25, 200, packet.SYN, 0) // flow 25 ends before its time
-	s.flushBefore(ForcedEnd, 30, 5)
+	s.FlushBefore(ForcedEnd, 30)
 	s.Sweep(1 << 62)
 	s.Flush(ForcedEnd)
 	var got []uint64

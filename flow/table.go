@@ -121,7 +121,8 @@ type Table struct {
 	pool      *pool
 	ahead     lookahead
 	ending    []ending // of the Sweep at work
-	flush     flush
+	parts     parts
+	most      int  // mostEnding, less in tests
 	record    Flow // given to OnEnd
 	stats     Stats
 }
@@ -139,6 +140,7 @@ func newTableIn(m *memory, cfg Config, seed maphash.Seed) *Table {
 		maxCells: maxCells, used: 1, room: maxCells,
 		index:     newIndex(depth, m),
 		due:       math.MaxInt64,
+		most:      mostEnding,
 		fragments: newFragments(cfg.FragmentCache),
 		pool:      newPool(cfg.PayloadMemory, cfg.OpeningPackets, cfg.OpeningBytes, m),
 	}

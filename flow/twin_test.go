@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	fnv1a "hash/fnv"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -190,7 +191,6 @@ type feeder struct {
 	*Table
 	steps []step
 	lead  int
-	sweep int // flows that a sweep puts in order at a time; 0: mostEnding
 	next  int // step to expect
 }
 
@@ -202,7 +202,7 @@ func (f *feeder) do(i int) {
 	}
 	s := &f.steps[i]
 	if s.sweep {
-		f.Table.sweep(s.nanos, cmp.Or(f.sweep, mostEnding))
+		f.Sweep(s.nanos)
 		return
 	}
 	h := &s.h
@@ -401,6 +401,56 @@ func TestTableAtItsLimits(t *testing.T) {
 		}
 		if stats.Evicted == [NumWorths]uint64{} || stats.OpeningsShort == 0 || stats.FragmentsEvicted == 0 {
 			t.Errorf("seed %d: the traffic came to no limit: %+v", seed, stats)
+		}
+	}
+}
+
+// TestSweepsInParts ends what is over part by part, and wants of each part what Next says of it, and of
+// all what one Sweep ends.
+func TestSweepsInParts(t *testing.T) {
+	for _, most := range []int{1, 7, 100, 1 << 20} {
+		var got, want []Flow
+		steps := stepsAmong(rand.New(rand.NewPCG(6, 6)), 5000, 60, 10)
+		tables := [2]*Table{}
+		for i, ended := range []*[]Flow{&want, &got} {
+			tables[i] = New(Config{Active: 50 * time.Minute, OnEnd: func(f *Flow) { *ended = append(*ended, recordOf(f)) }})
+			defer tables[i].Close()
+		}
+		whole, parts := tables[0], tables[1]
+		parts.most = most
+		for i := range steps {
+			s := &steps[i]
+			s.nanos = steps[0].nanos + (s.nanos-steps[0].nanos)/20
+			if i%1000 != 999 {
+				if !s.sweep {
+					for _, table := range tables {
+						(&feeder{Table: table, steps: steps}).do(i)
+					}
+				}
+				continue
+			}
+			if got, want := parts.Over(s.nanos), whole.Over(s.nanos); got != want {
+				t.Errorf("%d flows are over, want %d", got, want)
+			}
+			over, before := whole.Over(s.nanos), len(want)
+			whole.Sweep(s.nanos)
+			if len(want)-before != over {
+				t.Errorf("%d flows ended, %d were over", len(want)-before, over)
+			}
+			for next := uint64(0); next != math.MaxUint64; {
+				next = parts.Next(s.nanos, 10)
+				ended := len(got)
+				parts.SweepBefore(s.nanos, next)
+				if n := len(got) - ended; n > 10 || n == 0 && next != math.MaxUint64 {
+					t.Errorf("a part of %d flows, want up to 10", n)
+				}
+			}
+			if !slices.EqualFunc(got, want, same) {
+				t.Fatalf("step %d: %d flows ended in parts of %d, %d at once, and not the same ones", i, len(got), most, len(want))
+			}
+		}
+		if len(want) < 500 || whole.alive == 0 {
+			t.Errorf("%d flows ended, %d are alive: the traffic is too dull", len(want), whole.alive)
 		}
 	}
 }

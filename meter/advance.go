@@ -21,10 +21,8 @@ func (m *Meter) Advance(nanos int64) {
 	if nanos >= m.nextTick {
 		m.tick(nanos)
 	}
-	if nanos >= m.sweepTo {
-		m.sweep(nanos)
-	}
-	if len(m.now.marks) > before {
+	rested := nanos >= m.sweepTo && m.sweep(nanos)
+	if rested || len(m.now.marks) > before {
 		m.Wait()
 	}
 }
@@ -33,7 +31,8 @@ func (m *Meter) Advance(nanos int64) {
 // close, and there is no silence between those before and those after.
 func (m *Meter) Restart() {
 	if !m.cfg.NoFlows {
-		m.now.mark(flushing).before = math.MaxUint64
+		m.Wait()
+		m.endInParts(flushing, math.MaxInt64)
 	}
 	if m.series != nil {
 		m.closeWindows(math.MaxInt64)

@@ -30,29 +30,43 @@ func (f *Findings[T]) Queue(worker int) *Queue[T] {
 // Queue takes what one worker's Handler finds. It is used by the goroutine that calls the Handler.
 type Queue[T any] struct {
 	entries []entry[T]
+	between bool            // what is found belongs before the packet of its place
 	handed  chan []entry[T] // one for each stretch that the worker is done with and nobody has gathered
 	spare   chan []entry[T] // empty, to be used again
 }
 
 type entry[T any] struct {
-	at, first uint64
-	value     T
+	at    uint64 // 2·place in the stream, and 1 more for what the packet there brought
+	first uint64
+	value T
 }
 
 // Put appends a finding made at a place in the stream (Packet.Ordinal, or what Ended was given)
 // about the flow whose first packet has the ordinal first.
 func (q *Queue[T]) Put(at, first uint64, value T) {
+	at *= 2
+	if !q.between {
+		at++
+	}
 	q.entries = append(q.entries, entry[T]{at, first, value})
 }
 
 // findings is Findings of any type, as the Meter uses it.
 type findings interface {
+	// between says whether what a worker finds is found between packets, before that of its place.
+	between(worker int, on bool)
 	// hand is called by a worker when it is done with a stretch.
 	hand(worker int)
 	// gather takes over what all workers have found in a stretch that they are done with.
 	gather()
-	// tellBefore tells what was gathered and found before a place in the stream.
+	// tellBefore tells what was gathered and found before the packets and marks of a place in the stream.
 	tellBefore(at uint64)
+}
+
+func (f *Findings[T]) between(worker int, on bool) {
+	if worker < len(f.queues) {
+		f.queues[worker].between = on
+	}
 }
 
 func (f *Findings[T]) hand(worker int) {
@@ -88,7 +102,7 @@ func (f *Findings[T]) gather() {
 }
 
 func (f *Findings[T]) tellBefore(at uint64) {
-	for f.next < len(f.list) && f.list[f.next].at < at {
+	for f.next < len(f.list) && f.list[f.next].at/2 < at {
 		f.tell(f.list[f.next].value)
 		f.next++
 	}

@@ -73,6 +73,8 @@ type Config struct {
 	Every  time.Duration
 	OnTick func(nanos int64)
 
+	mostEnded int // flows that end at one place before what was found of them is told; 0: mostEnded
+
 	// Found brings what the Handlers find into the order of the stream: a *Findings, or nil.
 	Found findings
 }
@@ -117,6 +119,7 @@ type Meter struct {
 	open     int64 // windows that begin before this time have closed
 
 	sweepFrom, sweepTo int64 // the second of the last sweep
+	few                few
 	nextTick           int64
 	calm               int64 // before this time nothing has to be done but to count
 
@@ -140,7 +143,10 @@ func New(cfg Config, workers int, handler func(worker int) Handler) (*Meter, err
 	if cfg.Found == nil {
 		cfg.Found = NewFindings(func(struct{}) {})
 	}
-	m := &Meter{cfg: cfg, open: math.MinInt64, nextTick: math.MinInt64, calm: math.MinInt64}
+	if cfg.mostEnded == 0 {
+		cfg.mostEnded = mostEnded
+	}
+	m := &Meter{cfg: cfg, few: few{packets: uint64(cfg.mostEnded), until: math.MaxInt64}, open: math.MinInt64, nextTick: math.MinInt64, calm: math.MinInt64}
 	if cfg.Every <= 0 {
 		m.nextTick = math.MaxInt64
 	}
@@ -197,8 +203,7 @@ func (m *Meter) decode(batch []capture.Packet) (n int) {
 	batch = batch[:min(len(batch), room)]
 	for i := range batch {
 		p := &batch[i]
-		s.items = s.items[:s.at+1]
-		it := &s.items[s.at]
+		it := &s.items[:s.at+1][s.at]
 		var reason packet.Reason
 		if m.cfg.Tunnels {
 			reason = it.headers.DecodeInner(p.Link, p.Data, p.WireLen)
@@ -206,16 +211,21 @@ func (m *Meter) decode(batch []capture.Packet) (n int) {
 			reason = it.headers.Decode(p.Link, p.Data, p.WireLen)
 		}
 		it.nanos, it.wireLen, it.packet = p.Nanos, p.WireLen, p
+		it.counts = m.series != nil && it.headers.Version != 0 && (len(m.cfg.Home) == 0 || m.filter.Counts(&it.headers))
+		if !m.time.flows(p.Nanos) || p.Nanos >= m.calm {
+			if m.observe(p.Nanos, it.counts) { // the packet begins another stretch
+				s = m.now
+				s.items[:1][0] = *it
+				it = &s.items[:1][0]
+			}
+		}
+		s.items = s.items[:s.at+1]
 		if len(m.workers) > 1 {
 			w, _ := bits.Mul64(flow.ShardHash(&it.headers), uint64(len(m.workers)))
 			s.of[w] = append(s.of[w], uint16(s.at))
 			if it.packet = nil; m.data {
 				it.packet = s.keep(p)
 			}
-		}
-		it.counts = m.series != nil && it.headers.Version != 0 && (len(m.cfg.Home) == 0 || m.filter.Counts(&it.headers))
-		if !m.time.flows(p.Nanos) || p.Nanos >= m.calm {
-			m.observe(p.Nanos, it.counts)
 		}
 		it.counted = it.counts && p.Nanos >= m.open
 		m.counters.Bytes += uint64(p.WireLen)
@@ -232,10 +242,11 @@ func (m *Meter) decode(batch []capture.Packet) (n int) {
 	return len(batch)
 }
 
-// observe takes the time of a packet that may move more than the stream's own time.
-func (m *Meter) observe(nanos int64, counts bool) {
+// observe takes the time of a packet that may move more than the stream's own time. It reports whether
+// the workers came to rest for it.
+func (m *Meter) observe(nanos int64, counts bool) (rested bool) {
 	if !m.time.observe(nanos) {
-		return
+		return false
 	}
 	if counts && m.clock.Observe(nanos) {
 		m.closeWindows(m.clock.Due())
@@ -244,12 +255,13 @@ func (m *Meter) observe(nanos int64, counts bool) {
 		m.tick(nanos)
 	}
 	if nanos < m.sweepFrom || nanos >= m.sweepTo {
-		m.sweep(nanos)
+		rested = m.sweep(nanos)
 	}
 	m.calm = min(m.nextTick, m.sweepTo)
 	if m.series != nil {
 		m.calm = min(m.calm, m.clock.Next())
 	}
+	return rested
 }
 
 // closeWindows has the windows of a lower index than before closed.
@@ -266,15 +278,6 @@ func (m *Meter) tick(nanos int64) {
 		mark.counters.TimeOutliers = m.time.outliers
 	}
 	m.nextTick = window.Start(window.Index(nanos, m.cfg.Every)+1, m.cfg.Every)
-}
-
-// sweep has the flows ended whose time is over, once in a second of the packets' time.
-func (m *Meter) sweep(nanos int64) {
-	second := window.Index(nanos, time.Second)
-	m.sweepFrom, m.sweepTo = window.Start(second, time.Second), window.Start(second+1, time.Second)
-	if !m.cfg.NoFlows {
-		m.now.mark(sweeping).value = nanos
-	}
 }
 
 // Lose counts packets that the capture dropped around a time.
@@ -347,26 +350,6 @@ func (m *Meter) Close() {
 	if len(m.workers) > 1 {
 		close(m.work)
 		m.helpers.Wait()
-	}
-}
-
-// endFlows ends the open flows, in parts, so that what the Handlers find of them is never held all
-// at once: no more flows begin in so many packets.
-func (m *Meter) endFlows() {
-	part := max(min(m.counters.Packets/16+1, 1<<14), m.counters.Packets>>16)
-	for before := part; ; before += part {
-		last := before >= m.counters.Packets
-		if last {
-			before = math.MaxUint64
-		}
-		m.now.mark(flushing).before = before
-		m.Wait()
-		if last {
-			break
-		}
-	}
-	for _, w := range m.workers {
-		w.table.Close()
 	}
 }
 

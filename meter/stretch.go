@@ -52,7 +52,7 @@ type mark struct {
 	at       int      // before the item of this index
 	value    int64    // a time; of closing, an index of windows
 	lost     uint64   // of losing: packets
-	before   uint64   // of flushing: ordinal
+	before   uint64   // of sweeping and flushing: ordinal
 	counters Counters // of ticking: of what was decoded
 	answers  []answer // of the workers
 }
@@ -60,7 +60,7 @@ type mark struct {
 type markKind uint8
 
 const (
-	sweeping markKind = iota // flows end whose time is over at value
+	sweeping markKind = iota // flows end whose time is over at value and that began before an ordinal
 	closing                  // windows of a lower index than value close
 	bounding                 // the memory of open windows is noted
 	ticking                  // OnTick is called with value
@@ -135,6 +135,9 @@ func (s *stretch) mark(kind markKind) *mark {
 	m.kind, m.at = kind, s.at
 	return m
 }
+
+// endings says which flows end at a mark.
+func (m *mark) endings(nanos int64, before uint64) { m.value, m.before = nanos, before }
 
 // pass gives the stretch at hand to the workers and begins another.
 func (m *Meter) pass() {

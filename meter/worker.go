@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"math"
 	"sync"
 
 	"github.com/weirnet/weir/capture"
@@ -60,7 +61,9 @@ func (w *worker) take(s *stretch) {
 		w.meter(s, mine[:n])
 		mine = mine[n:]
 		w.at = s.first + uint64(m.at)
+		w.found.between(w.index, true)
 		w.answer(m)
+		w.found.between(w.index, false)
 	}
 	n := 0
 	for n < len(mine) && int(mine[n]) < len(s.items) {
@@ -74,7 +77,11 @@ func (w *worker) answer(m *mark) {
 	a := &m.answers[w.index]
 	switch m.kind {
 	case sweeping:
-		w.table.Sweep(m.value)
+		if m.before == math.MaxUint64 {
+			w.table.Sweep(m.value)
+		} else {
+			w.table.SweepBefore(m.value, m.before)
+		}
 	case closing:
 		a.parts = w.windows.Take(m.value)
 	case bounding:
