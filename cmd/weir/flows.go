@@ -30,6 +30,7 @@ func newFlows(g *shared) *cobra.Command {
 		directional bool
 		lifetime    time.Duration
 		apps        string
+		memory      flowMemory
 	)
 	c := &cobra.Command{
 		Use:   "flows -r FILE…",
@@ -40,6 +41,9 @@ both directions, that follow each other within the lifetime.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if lifetime <= 0 {
 				return usageError{fmt.Errorf("--lifetime %v: must be more than zero", lifetime)}
+			}
+			if err := memory.check(); err != nil {
+				return err
 			}
 			out, finish, err := output(file)
 			if err != nil {
@@ -57,7 +61,7 @@ both directions, that follow each other within the lifetime.`,
 				cfg.Flow = train.OpeningConfig(&m.Arch)
 			}
 			cfg.Tunnels = in.tunnels
-			cfg.Flow.Directional, cfg.Flow.Lifetime = directional, lifetime
+			cfg.Flow.Directional, cfg.Flow.Lifetime, cfg.Flow.Memory = directional, lifetime, int(memory.byteSize)
 			if table {
 				return finish(g.flowTable(c.Context(), &in, cfg, m, out))
 			}
@@ -73,39 +77,53 @@ both directions, that follow each other within the lifetime.`,
 	c.Flags().BoolVar(&table, "table", false, "print the columns of paper A's flow table")
 	c.Flags().BoolVar(&directional, "directional", false, "keep the two directions of a flow apart")
 	c.Flags().StringVar(&apps, "apps", "", "model of applications that labels the flows: NAME or NAME@VERSION")
+	memory.flags(c)
 	c.Flags().DurationVar(&lifetime, "lifetime", 3600*time.Second, "time without a packet after which a flow is over")
 	return c
 }
 
-// meterFlows gives every flow of the input to emit when it ends, and whether it was in the table to
-// the end of the input; with a model it has its label. It returns the time of the newest packet.
-func (g *shared) meterFlows(ctx context.Context, in *input, cfg meter.Config, model *classify.Model, emit func(f *flow.Flow, last bool) error) (latest int64, err error) {
-	var queues []*meter.Queue[flow.Flow]
-	var failed error
-	drain := func(last bool) {
-		meter.Drain(queues, func(f flow.Flow) {
-			if failed == nil {
-				failed = emit(&f, last)
-			}
-		})
+// flowMemory is the flag of what the flow tables of all workers may take.
+type flowMemory struct{ byteSize }
+
+func (m *flowMemory) flags(c *cobra.Command) {
+	m.byteSize = flow.DefaultMemory
+	c.Flags().Var(m, "flow-memory", "memory for flows; when it is full, those worth least end early (docs/formats.md)")
+}
+
+func (m *flowMemory) check() error {
+	if least := byteSize(flow.MinMemory); m.byteSize < least {
+		return usageError{fmt.Errorf("--flow-memory %s: at least %s is needed", m, &least)}
 	}
-	cfg.OnRest = func() { drain(true) }
-	m, err := meter.New(cfg, g.workers, func(int) meter.Handler {
-		e := new(endedFlows)
-		if model != nil {
-			e.classifier = classify.New(model)
+	return nil
+}
+
+// meterFlows gives every flow of the input to emit when it ends, and whether it was in the table to the
+// end of the input; with a model it has its label. It returns the time of the newest packet.
+func (g *shared) meterFlows(ctx context.Context, in *input, cfg meter.Config, model *classify.Model, emit func(f *flow.Flow, last bool) error) (latest int64, err error) {
+	var failed error
+	last := false
+	found := meter.NewFindings(func(f flow.Flow) {
+		if failed == nil {
+			failed = emit(&f, last)
 		}
-		queues = append(queues, &e.queue)
-		return e
+	})
+	cfg.Found = found
+	m, err := meter.New(cfg, g.workers, func(i int) meter.Handler {
+		ended := endedFlows{found.Queue(i)}
+		if model == nil {
+			return ended
+		}
+		return labelledFlows{ended, classify.New(model)}
 	})
 	if err != nil {
 		return 0, usageError{err}
 	}
-	err = in.read(ctx, func(_ *capture.Reader, batch []capture.Packet) error {
+	err = in.read(ctx, m.Wait, func(_ *capture.Reader, batch []capture.Packet) error {
 		m.Add(batch)
-		drain(false)
 		return failed
 	})
+	m.Wait()
+	last = true
 	m.Close()
 	c := m.Counters()
 	for name, n := range sensor.Drops(&c) {
@@ -117,25 +135,29 @@ func (g *shared) meterFlows(ctx context.Context, in *input, cfg meter.Config, mo
 
 // endedFlows is a meter.Handler that keeps the accounts of flows that ended.
 type endedFlows struct {
-	classifier *classify.Classifier // nil: no labels
-	queue      meter.Queue[flow.Flow]
-}
-
-// Packet implements meter.Handler.
-func (e *endedFlows) Packet(p *meter.Packet) {
-	if e.classifier != nil {
-		e.classifier.Packet(p)
-	}
+	queue *meter.Queue[flow.Flow]
 }
 
 // Ended implements meter.Handler.
-func (e *endedFlows) Ended(f *flow.Flow, at uint64) {
-	if e.classifier != nil {
-		e.classifier.Ended(f)
-	}
+func (e endedFlows) Ended(f *flow.Flow, at uint64) {
 	ended := *f
-	ended.Opening = nil // the table's again
+	ended.Opening = nil // the table's
 	e.queue.Put(at, f.FirstPacket, ended)
+}
+
+// labelledFlows is a meter.PacketHandler that labels the flows too.
+type labelledFlows struct {
+	endedFlows
+	classifier *classify.Classifier
+}
+
+// Packet implements meter.PacketHandler.
+func (l labelledFlows) Packet(p *meter.Packet) { l.classifier.Packet(p) }
+
+// Ended implements meter.Handler.
+func (l labelledFlows) Ended(f *flow.Flow, at uint64) {
+	l.classifier.Ended(f)
+	l.endedFlows.Ended(f, at)
 }
 
 // labelName is the name of a flow's label, empty without one.
