@@ -14,8 +14,9 @@ func TupleOf(f *flow.Flow) *Tuple {
 	}
 }
 
-// OfFlow returns the account of an ended flow; app is the name of its label, empty without one.
-func OfFlow(f *flow.Flow, app string) *Event {
+// OfFlow returns the account of an ended flow; app is the name of its label and model what gave it, both
+// empty without one.
+func OfFlow(f *flow.Flow, app, model string) *Event {
 	e := &Event{Nanos: f.Last, Type: TypeFlow, Tuple: TupleOf(f), Flow: &Flow{
 		PacketsToServer: f.Packets[flow.Originator], PacketsToClient: f.Packets[flow.Responder],
 		BytesToServer: f.Bytes[flow.Originator], BytesToClient: f.Bytes[flow.Responder],
@@ -26,6 +27,7 @@ func OfFlow(f *flow.Flow, app string) *Event {
 	if app != "" {
 		confidence := float64(f.Label.Confidence)
 		e.Flow.App, e.Flow.Confidence, e.Flow.Novel = app, &confidence, f.Label.Novel
+		e.Flow.LabelSource, e.Flow.LabelPackets, e.Flow.Model = f.Label.Source.String(), int(f.Label.Packets), model
 	}
 	return e
 }

@@ -197,7 +197,11 @@ func (w *worker) Ended(f *flow.Flow, at uint64) {
 		w.label(f, f.Last, at)
 	}
 	app := w.app(f)
-	w.queue.Put(at, f.FirstPacket, *event.OfFlow(f, app))
+	model := ""
+	if app != "" {
+		model = w.cfg.Apps.Name
+	}
+	w.queue.Put(at, f.FirstPacket, *event.OfFlow(f, app, model))
 	key := appKey{flow.NoClass, false}
 	if app != "" {
 		key = appKey{f.Label.Class, f.Label.Novel}

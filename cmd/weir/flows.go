@@ -63,7 +63,8 @@ both directions, that follow each other within the lifetime.`,
 			}
 			w := event.NewWriter(out)
 			_, err = g.meterFlows(c.Context(), &in, cfg, m, func(f *flow.Flow, _ bool) error {
-				return w.Write(event.OfFlow(f, labelName(m, f)))
+				app, model := labelName(m, f)
+				return w.Write(event.OfFlow(f, app, model))
 			})
 			return finish(errors.Join(err, w.Flush()))
 		},
@@ -138,12 +139,12 @@ func (e *endedFlows) Ended(f *flow.Flow, at uint64) {
 	e.queue.Put(at, f.FirstPacket, ended)
 }
 
-// labelName is the name of a flow's label, empty without one.
-func labelName(m *classify.Model, f *flow.Flow) string {
+// labelName is the name of a flow's label and that of the model which gave it, both empty without one.
+func labelName(m *classify.Model, f *flow.Flow) (app, model string) {
 	if m == nil || f.Label.Class == flow.NoClass {
-		return ""
+		return "", ""
 	}
-	return m.Labels[f.Label.Class]
+	return m.Labels[f.Label.Class], m.Name
 }
 
 // flowTable prints paper A's figure 3: the rows that are in the table after the last packet.
@@ -165,7 +166,7 @@ func (g *shared) flowTable(ctx context.Context, in *input, cfg meter.Config, m *
 			continue // the next packet of any flow would have ended it
 		}
 		label := "-"
-		if name := labelName(m, f); name != "" {
+		if name, _ := labelName(m, f); name != "" {
 			label = printable(name)
 		}
 		src, dst := f.Key.Source(), f.Key.Destination()
