@@ -275,7 +275,7 @@ type Verdict string
 
 // The verdicts.
 const (
-	Open      Verdict = "open"      // none yet
+	Untriaged Verdict = "open"      // none yet
 	Confirmed Verdict = "confirmed" // what it says is so
 	Dismissed Verdict = "dismissed" // nothing to it
 )
@@ -288,9 +288,9 @@ type Triage struct {
 	At      int64 // nanoseconds since the Unix epoch
 }
 
-// Is reports whether the verdict is v; without one it is Open.
+// Is reports whether the verdict is v; without one it is Untriaged.
 func (t Triage) Is(v Verdict) bool {
-	return t.Verdict == v || t.Verdict == "" && v == Open
+	return t.Verdict == v || t.Verdict == "" && v == Untriaged
 }
 
 // ID names an alert, 4.2, or an incident with all its alerts, 4.

@@ -1,0 +1,209 @@
+package store
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"github.com/weirnet/weir/window"
+)
+
+// kind is a kind of segment, and the directory that its files lie in.
+type kind string
+
+const (
+	flows   kind = "flows"
+	windows kind = "windows"
+)
+
+var kinds = [...]kind{flows, windows}
+
+// writerOptions are those of all segments. Small pages make the search for a few rows quick: a page is
+// the least that is decompressed.
+func writerOptions(source string) []parquet.WriterOption {
+	return []parquet.WriterOption{
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
+		parquet.PageBufferSize(32 << 10),
+		parquet.CreatedBy("weir", "1", ""),
+		parquet.KeyValueMetadata("weir.source", text(source)),
+	}
+}
+
+// writeFlows writes a segment of flows.
+func writeFlows(w io.Writer, rows []flowRow, source string) error {
+	out := parquet.NewGenericWriter[flowRow](w, append(writerOptions(source), parquet.SkipPageBounds("community_id"))...)
+	for len(rows) > 0 {
+		n := min(len(rows), 1024)
+		if _, err := out.Write(rows[:n]); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return out.Close()
+}
+
+// windowSchema is built from a struct type, which keeps the order of its columns. The features follow by
+// their names; "packets" is one of them and there even where the others are not known.
+var windowSchema = func() *parquet.Schema {
+	columns := []struct {
+		name string
+		of   reflect.Type
+		tag  string
+	}{
+		{"start", reflect.TypeFor[int64](), ",delta,timestamp(microsecond)"},
+		{"length", reflect.TypeFor[float64](), ""},
+		{"score", reflect.TypeFor[float64](), ",optional"},
+		{"threshold", reflect.TypeFor[float64](), ""},
+		{"anomalous", reflect.TypeFor[bool](), ""},
+		{"lost", reflect.TypeFor[int64](), ""},
+		{"model", reflect.TypeFor[string](), ",dict"},
+	}
+	var fields []reflect.StructField
+	field := func(name string, of reflect.Type, tag string) {
+		fields = append(fields, reflect.StructField{
+			Name: strings.ToUpper(name[:1]) + name[1:], Type: of, Tag: reflect.StructTag(fmt.Sprintf("parquet:%q", name+tag)),
+		})
+	}
+	for _, c := range columns {
+		field(c.name, c.of, c.tag)
+	}
+	for _, name := range window.Names {
+		field(name, reflect.TypeFor[float64](), ",optional")
+	}
+	return parquet.NewSchema("windows", parquet.SchemaOf(reflect.New(reflect.StructOf(fields)).Interface()))
+}()
+
+// windowColumns is how many columns of a segment of windows come before the features.
+const windowColumns = 7
+
+// packetsFeature is the feature that is the number of packets of a window.
+var packetsFeature = slices.Index(window.Names[:], "packets")
+
+// writeWindows writes a segment of windows.
+func writeWindows(w io.Writer, rows []windowRow, source string) error {
+	out := parquet.NewGenericWriter[any](w, append(writerOptions(source), windowSchema)...)
+	const some = 256
+	buffer := make([]parquet.Row, 0, some)
+	for i := range rows {
+		buffer = append(buffer, rows[i].values())
+		if len(buffer) == some || i == len(rows)-1 {
+			if _, err := out.WriteRows(buffer); err != nil {
+				return err
+			}
+			buffer = buffer[:0]
+		}
+	}
+	return out.Close()
+}
+
+// values returns the row as the columns of windowSchema.
+func (r *windowRow) values() parquet.Row {
+	optional := func(x float64, known bool, column int) parquet.Value {
+		if !known {
+			return parquet.NullValue().Level(0, 0, column)
+		}
+		return parquet.DoubleValue(x).Level(0, 1, column)
+	}
+	row := parquet.Row{
+		parquet.Int64Value(r.Start).Level(0, 0, 0), parquet.DoubleValue(r.Length).Level(0, 0, 1),
+		optional(r.Score, !math.IsNaN(r.Score), 2), parquet.DoubleValue(r.Threshold).Level(0, 0, 3),
+		parquet.BooleanValue(r.Anomalous).Level(0, 0, 4), parquet.Int64Value(r.Lost).Level(0, 0, 5),
+		parquet.ByteArrayValue([]byte(r.Model)).Level(0, 0, 6),
+	}
+	for i, x := range r.Vector {
+		if i == packetsFeature {
+			row = append(row, optional(float64(r.Packets), true, windowColumns+i))
+		} else {
+			row = append(row, optional(x, r.Known, windowColumns+i))
+		}
+	}
+	return row
+}
+
+// setValues is the opposite of values.
+func (r *windowRow) setValues(row parquet.Row) error {
+	if len(row) != windowColumns+len(r.Vector) {
+		return fmt.Errorf("a row of %d columns, want %d", len(row), windowColumns+len(r.Vector))
+	}
+	*r = windowRow{
+		Start: row[0].Int64(), Length: row[1].Double(), Score: math.NaN(), Threshold: row[3].Double(),
+		Anomalous: row[4].Boolean(), Lost: row[5].Int64(), Model: row[6].String(),
+	}
+	if !row[2].IsNull() {
+		r.Score = row[2].Double()
+	}
+	for i := range r.Vector {
+		if v := row[windowColumns+i]; !v.IsNull() {
+			r.Known = r.Known || i != packetsFeature
+			r.Vector[i] = v.Double()
+		}
+	}
+	r.Packets = int64(r.Vector[packetsFeature])
+	return nil
+}
+
+// create writes a file of the store: under a hidden name, synced, then renamed, so that under its own
+// name it is whole or not there. It returns the file's size.
+func create(path string, write func(io.Writer) error) (size int64, err error) {
+	dir, name := filepath.Split(path)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return 0, err
+	}
+	hidden := filepath.Join(dir, "."+name+".new")
+	f, err := os.Create(hidden)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(hidden)
+		}
+	}()
+	buffered := bufio.NewWriterSize(f, 256<<10)
+	if err := write(buffered); err != nil {
+		return 0, err
+	}
+	if err := buffered.Flush(); err != nil {
+		return 0, err
+	}
+	if size, err = f.Seek(0, io.SeekCurrent); err != nil {
+		return 0, err
+	}
+	if err := f.Sync(); err != nil {
+		return 0, err
+	}
+	if err := f.Close(); err != nil {
+		return 0, err
+	}
+	if err := os.Rename(hidden, path); err != nil {
+		return 0, err
+	}
+	return size, syncDir(dir)
+}
+
+// syncDir makes the names in a directory last. Windows cannot, and keeps them itself.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if closed := d.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
