@@ -573,7 +573,7 @@ func testOdd(t *testing.T, s store.Store) {
 	for _, end := range []int64{math.MinInt64 / 1000 * 1000, -1000, 0, 1000, Start, Start, Start, math.MaxInt64 / 1000 * 1000} {
 		events = append(events, event.Event{Type: event.TypeFlow,
 			Tuple: &event.Tuple{FlowID: 1<<53 - 1, SrcIP: "::", SrcPort: 65535, DestIP: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", DestPort: 65535, Proto: "255"},
-			Flow: &event.Flow{Start: event.Time(end), End: event.Time(end), BytesToServer: math.MaxInt64, PayloadToClient: math.MaxInt64, App: "x", Confidence: &one, Novel: true}})
+			Flow:  &event.Flow{Start: event.Time(end), End: event.Time(end), BytesToServer: math.MaxInt64, PayloadToClient: math.MaxInt64, App: "x", Confidence: &one, Novel: true}})
 	}
 	_, err := s.Begin(ctx, store.Source{Name: "'; --", Settings: "\x00"})
 	must(t, err)

@@ -105,7 +105,9 @@ func (m *Memory) Append(_ context.Context, events []event.Event, at store.Positi
 	return nil
 }
 
-func (m *Memory) see(nanos int64) { m.source.Newest = max(m.source.Newest, int64(kept(event.Time(nanos)))) }
+func (m *Memory) see(nanos int64) {
+	m.source.Newest = max(m.source.Newest, int64(kept(event.Time(nanos))))
+}
 
 // kept is a time as it is kept, to the microsecond.
 func kept(t event.Time) event.Time { return t - ((t%1000)+1000)%1000 }
