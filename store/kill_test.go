@@ -44,7 +44,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if bench.dir != "" {
+		bench.store.Close()
+		os.RemoveAll(bench.dir)
+	}
+	os.Exit(status)
 }
 
 func killed(seed uint64) *storetest.Generator {
@@ -308,4 +313,3 @@ func all[T any](t *testing.T, seq func(func(*T, error) bool)) []T {
 	})
 	return list
 }
-

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -71,57 +72,86 @@ func (w *DiskWriter) seal(ctx context.Context, due func(kind) bool) error {
 	return nil
 }
 
-// batches are the rows of a kind that wait.
-type batches struct {
-	upTo   int64 // highest id
+// waiting is the rows of a kind that wait.
+type waiting[T any] struct {
+	upTo   int64 // highest id of a batch
 	source int64
 	name   string // of the source
-	data   [][]byte
+	rows   []T
+}
+
+// read reads the rows of a kind that wait, which should be so many.
+func (b *waiting[T]) read(ctx context.Context, w *DiskWriter, k kind, row func(*batchReader, *T)) error {
+	b.rows = make([]T, 0, w.pending[k].rows)
+	rows, err := w.write.QueryContext(ctx, "SELECT p.id, p.source, s.name, p.data FROM pending p JOIN sources s ON s.id = p.source WHERE p.kind = ? ORDER BY p.id", string(k))
+	err = each(rows, err, func(rows *sql.Rows) error {
+		var data sql.RawBytes
+		if err := rows.Scan(&b.upTo, &b.source, &b.name, &data); err != nil {
+			return err
+		}
+		r, err := newBatchReader(data)
+		if err != nil {
+			return err
+		}
+		for r.more() {
+			var one T
+			b.rows = append(b.rows, one)
+			row(r, &b.rows[len(b.rows)-1])
+		}
+		return r.err()
+	})
+	if err == nil && len(b.rows) == 0 {
+		err = errBatch
+	}
+	return w.damaged(err)
 }
 
 // sealKind makes a segment of the rows that wait. The file is whole before the manifest names it; the
 // transaction that names it takes the rows out of the database, so that they are in one place at
 // any time. A kill in between leaves a file that is not named, which sweep removes.
 func (w *DiskWriter) sealKind(ctx context.Context, k kind) error {
-	b, err := w.waiting(ctx, k)
-	if err != nil {
-		return w.damaged(err)
-	}
-	var id int64
-	err = w.write.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'segments'), 0) + 1").Scan(&id)
-	if err != nil {
-		return w.damaged(err)
-	}
-	var rows, first, last int64
-	var write func(io.Writer) error
-	var sums []rollup
 	switch k {
 	case flows:
-		all, err := readBatches(b.data, (*batchReader).flow)
-		if err != nil {
-			return w.failed(err)
+		var b waiting[flowRow]
+		if err := b.read(ctx, w, k, (*batchReader).flow); err != nil {
+			return err
 		}
-		slices.SortStableFunc(all, func(a, b flowRow) int { return compare(a.End, b.End) })
-		rows, first, last = int64(len(all)), all[0].End, all[len(all)-1].End
-		write = func(out io.Writer) error { return writeFlows(out, all, b.name) }
-		sums = rollUp(all)
-	case windows:
-		all, err := readBatches(b.data, (*batchReader).window)
-		if err != nil {
-			return w.failed(err)
+		slices.SortStableFunc(b.rows, func(a, b flowRow) int { return cmp.Compare(a.End, b.End) })
+		s := sealing{k, b.upTo, b.source, int64(len(b.rows)), b.rows[0].End, b.rows[len(b.rows)-1].End}
+		return w.sealAs(ctx, s, rollUp(b.rows), func(out io.Writer) error { return writeFlows(out, b.rows, b.name) })
+	default:
+		var b waiting[windowRow]
+		if err := b.read(ctx, w, k, (*batchReader).window); err != nil {
+			return err
 		}
-		slices.SortStableFunc(all, func(a, b windowRow) int { return compare(a.Start, b.Start) })
-		rows, first, last = int64(len(all)), all[0].Start, all[len(all)-1].Start
-		write = func(out io.Writer) error { return writeWindows(out, all, b.name) }
+		slices.SortStableFunc(b.rows, func(a, b windowRow) int { return cmp.Compare(a.Start, b.Start) })
+		s := sealing{k, b.upTo, b.source, int64(len(b.rows)), b.rows[0].Start, b.rows[len(b.rows)-1].Start}
+		return w.sealAs(ctx, s, nil, func(out io.Writer) error { return writeWindows(out, b.rows, b.name) })
 	}
-	file := fmt.Sprintf("%s/%s-%06d%s", k, time.UnixMicro(last).UTC().Format("20060102T15"), id, segmentSuffix)
+}
+
+// sealing is a segment in the making.
+type sealing struct {
+	kind              kind
+	upTo              int64 // highest id of the batches whose rows it has
+	source            int64
+	rows, first, last int64
+}
+
+func (w *DiskWriter) sealAs(ctx context.Context, b sealing, sums []rollup, write func(io.Writer) error) error {
+	var id int64
+	err := w.write.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'segments'), 0) + 1").Scan(&id)
+	if err != nil {
+		return w.damaged(err)
+	}
+	file := fmt.Sprintf("%s/%s-%06d%s", b.kind, time.UnixMicro(b.last).UTC().Format("20060102T15"), id, segmentSuffix)
 	bytes, err := create(w.path(file), write)
 	if err != nil {
 		return w.failed(err)
 	}
 	err = w.tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO segments (id, kind, file, source, count, bytes, first, last) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			id, string(k), file, b.source, rows, bytes, first, last)
+			id, string(b.kind), file, b.source, b.rows, bytes, b.first, b.last)
 		if err != nil {
 			return err
 		}
@@ -133,66 +163,15 @@ func (w *DiskWriter) sealKind(ctx context.Context, k kind) error {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM pending WHERE kind = ? AND id <= ?", string(k), b.upTo)
+		_, err = tx.ExecContext(ctx, "DELETE FROM pending WHERE kind = ? AND id <= ?", string(b.kind), b.upTo)
 		return err
 	})
 	if err != nil {
 		return errors.Join(err, os.Remove(w.path(file)))
 	}
-	w.pending[k] = pendingState{}
+	w.pending[b.kind] = pendingState{}
 	w.sealed++
 	return nil
-}
-
-// waiting reads the batches of a kind.
-func (w *DiskWriter) waiting(ctx context.Context, k kind) (*batches, error) {
-	b := new(batches)
-	rows, err := w.write.QueryContext(ctx, "SELECT p.id, p.source, s.name, p.data FROM pending p JOIN sources s ON s.id = p.source WHERE p.kind = ? ORDER BY p.id", string(k))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var data []byte
-		if err := rows.Scan(&b.upTo, &b.source, &b.name, &data); err != nil {
-			return nil, err
-		}
-		b.data = append(b.data, data)
-	}
-	return b, rows.Err()
-}
-
-// readBatches returns all rows of batches.
-func readBatches[T any](data [][]byte, read func(*batchReader, *T)) ([]T, error) {
-	var all []T
-	for _, d := range data {
-		r, err := newBatchReader(d)
-		if err != nil {
-			return nil, err
-		}
-		for r.more() {
-			var row T
-			read(r, &row)
-			all = append(all, row)
-		}
-		if err := r.err(); err != nil {
-			return nil, err
-		}
-	}
-	if len(all) == 0 {
-		return nil, errBatch
-	}
-	return all, nil
-}
-
-func compare(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // retain removes what the policy says, the oldest first.

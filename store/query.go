@@ -214,7 +214,12 @@ func above(a, b Score) bool {
 // Top implements Reader.
 func (d *Disk) Top(ctx context.Context, q TopQuery) (Top, error) {
 	since, until := q.minutes()
-	sum := totals{}
+	by := slices.Index(dimensions[:], q.By)
+	if by < 0 {
+		return Top{}, fmt.Errorf("store: no totals by %q", q.By)
+	}
+	all := newSums()
+	sum := all.by[by]
 	var rest Total
 	err := d.view(ctx, func(tx *sql.Tx) error {
 		add := func(t *Total, named bool) {
@@ -238,11 +243,10 @@ func (d *Disk) Top(ctx context.Context, q TopQuery) (Top, error) {
 				return err
 			}
 		}
-		waiting := sums{q.By: sum}
 		var row flowRow
 		return eachPending(ctx, tx, flows, since, until, func(r *batchReader) {
 			if r.flow(&row); row.End >= since && row.End < until {
-				waiting.addBy(q.By, &row)
+				all.addBy(by, &row)
 			}
 		})
 	})

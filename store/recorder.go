@@ -375,7 +375,7 @@ func (r *Recorder) commit(chunks []*chunk) {
 	defer r.mu.Unlock()
 	r.size -= size
 	for _, c := range chunks {
-		if len(r.free) < commitChunks {
+		if len(r.free) < 2*commitChunks {
 			clear(c.events)
 			c.events, c.size = c.events[:0], 0
 			r.free = append(r.free, c)

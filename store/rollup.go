@@ -33,68 +33,108 @@ type key struct {
 }
 
 // totals are sums by name.
-type totals map[key]*Total
+type totals struct {
+	places map[key]int32 // in all
+	all    []Total
+}
 
-func (t totals) add(k key, o *Total) {
-	sum := t[k]
-	if sum == nil {
-		sum = &Total{Name: k.name, Novel: k.novel}
-		t[k] = sum
+func newTotals() *totals { return &totals{places: map[key]int32{}} }
+
+func (t *totals) add(k key, o *Total) {
+	i, ok := t.places[k]
+	if !ok {
+		i = int32(len(t.all))
+		t.all = append(t.all, Total{Name: k.name, Novel: k.novel})
+		t.places[k] = i
 	}
-	sum.Add(o)
+	t.all[i].Add(o)
+}
+
+func (t *totals) clear() {
+	clear(t.places)
+	clear(t.all)
+	t.all = t.all[:0]
 }
 
 // top returns the sums with most bytes, and the rest of them as one.
-func (t totals) top(limit int) (most []Total, rest Total) {
-	for _, sum := range t {
+func (t *totals) top(limit int) (most []Total, rest Total) {
+	order := make([]*Total, len(t.all)) // to sort them is to move 8 bytes, not 56
+	for i := range t.all {
+		order[i] = &t.all[i]
+	}
+	slices.SortFunc(order, func(a, b *Total) int {
+		if a.Bytes != b.Bytes {
+			return cmp.Compare(b.Bytes, a.Bytes)
+		}
+		if a.Name == b.Name && a.Novel {
+			return 1
+		}
+		return cmp.Compare(a.Name, b.Name)
+	})
+	if limit <= 0 || limit > len(order) {
+		limit = len(order)
+	}
+	for _, sum := range order[:limit] {
 		most = append(most, *sum)
 	}
-	slices.SortFunc(most, func(a, b Total) int {
-		novel := func(t Total) int {
-			if t.Novel {
-				return 1
-			}
-			return 0
-		}
-		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Name, b.Name), cmp.Compare(novel(a), novel(b)))
-	})
-	if limit > 0 && len(most) > limit {
-		for i := range most[limit:] {
-			rest.Add(&most[limit+i])
-		}
-		most = slices.Delete(most, limit, len(most))
+	for _, sum := range order[limit:] {
+		rest.Add(sum)
 	}
 	return most, rest
 }
 
 // sums are the traffic of a span of time by every dimension.
-type sums map[Dimension]totals
+type sums struct {
+	by    [3]*totals // in the order of dimensions
+	names map[portKey]string
+}
 
-func newSums() sums { return sums{Apps: {}, Hosts: {}, Ports: {}} }
+// dimensions are all of them.
+var dimensions = [...]Dimension{Apps, Hosts, Ports}
+
+// portKey is a port before it has a name, which takes memory.
+type portKey struct {
+	port  int32
+	proto string
+}
+
+func newSums() *sums {
+	return &sums{by: [...]*totals{newTotals(), newTotals(), newTotals()}, names: map[portKey]string{}}
+}
 
 // add adds a flow.
-func (s sums) add(r *flowRow) {
-	for d := range s {
-		s.addBy(d, r)
+func (s *sums) add(r *flowRow) {
+	for i := range dimensions {
+		s.addBy(i, r)
 	}
 }
 
-func (s sums) addBy(d Dimension, r *flowRow) {
+// addBy adds a flow by one dimension, an index into dimensions.
+func (s *sums) addBy(i int, r *flowRow) {
 	one := Total{
 		Flows: 1, Packets: uint64(r.PacketsToServer) + uint64(r.PacketsToClient),
 		Bytes: uint64(r.BytesToServer) + uint64(r.BytesToClient), Payload: uint64(r.PayloadToServer) + uint64(r.PayloadToClient),
 	}
-	switch d {
+	switch t := s.by[i]; dimensions[i] {
 	case Apps:
-		s[d].add(key{r.App, r.Novel}, &one)
+		t.add(key{r.App, r.Novel}, &one)
 	case Hosts:
-		s[d].add(key{name: r.SrcIP}, &one)
+		t.add(key{name: r.SrcIP}, &one)
 		if r.DestIP != r.SrcIP {
-			s[d].add(key{name: r.DestIP}, &one)
+			t.add(key{name: r.DestIP}, &one)
 		}
 	case Ports:
-		if name := portName(r.DestPort, r.Proto); name != "" {
-			s[d].add(key{name: name}, &one)
+		k := portKey{r.DestPort, r.Proto}
+		name, ok := s.names[k]
+		if !ok {
+			if len(s.names) > 1<<16 { // a scan of all ports, over all protocols
+				clear(s.names)
+			}
+			name = portName(r.DestPort, r.Proto)
+			s.names[k] = name
+		}
+		if name != "" {
+			t.add(key{name: name}, &one)
 		}
 	}
 }
@@ -115,16 +155,16 @@ func portName(port int32, proto string) string {
 // rollUp sums rows, which are in order of their end, by minute and by hour.
 func rollUp(rows []flowRow) []rollup {
 	var all []rollup
-	keep := func(s sums, span, time int64, limit int) {
-		for _, by := range []Dimension{Apps, Hosts, Ports} {
-			if len(s[by]) == 0 {
+	keep := func(s *sums, span, time int64, limit int) {
+		for i, by := range dimensions {
+			if len(s.by[i].all) == 0 {
 				continue
 			}
 			r := rollup{by: by, span: span, time: time}
 			if by == Apps {
-				r.totals, r.rest = s[by].top(0)
+				r.totals, r.rest = s.by[i].top(0)
 			} else {
-				r.totals, r.rest = s[by].top(limit)
+				r.totals, r.rest = s.by[i].top(limit)
 			}
 			all = append(all, r)
 		}
@@ -138,16 +178,16 @@ func rollUp(rows []flowRow) []rollup {
 			continue
 		}
 		keep(inMinute, minute, at, MinuteTop)
-		for by, t := range inMinute {
-			for k, sum := range t {
-				inHour[by].add(k, sum)
+		for i, t := range inMinute.by {
+			for k := range t.all {
+				inHour.by[i].add(key{t.all[k].Name, t.all[k].Novel}, &t.all[k])
 			}
-			clear(t)
+			t.clear()
 		}
 		if at = floor(at, microsPerHour); last || floor(rows[i+1].End, microsPerHour) != at {
 			keep(inHour, hour, at, HourTop)
-			for _, t := range inHour {
-				clear(t)
+			for _, t := range inHour.by {
+				t.clear()
 			}
 		}
 	}

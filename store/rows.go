@@ -26,18 +26,18 @@ type flowRow struct {
 	FlowID          int64   `parquet:"flow_id"`
 	CommunityID     string  `parquet:"community_id"`
 	SrcIP           string  `parquet:"src_ip,dict"`
-	SrcPort         int32   `parquet:"src_port"`
+	SrcPort         int32   `parquet:"src_port,delta"`
 	DestIP          string  `parquet:"dest_ip,dict"`
 	DestPort        int32   `parquet:"dest_port,dict"`
 	Proto           string  `parquet:"proto,dict"`
-	PacketsToServer int64   `parquet:"pkts_toserver"`
-	PacketsToClient int64   `parquet:"pkts_toclient"`
-	BytesToServer   int64   `parquet:"bytes_toserver"`
-	BytesToClient   int64   `parquet:"bytes_toclient"`
-	IPToServer      int64   `parquet:"ip_bytes_toserver"`
-	IPToClient      int64   `parquet:"ip_bytes_toclient"`
-	PayloadToServer int64   `parquet:"payload_bytes_toserver"`
-	PayloadToClient int64   `parquet:"payload_bytes_toclient"`
+	PacketsToServer int64   `parquet:"pkts_toserver,delta"`
+	PacketsToClient int64   `parquet:"pkts_toclient,delta"`
+	BytesToServer   int64   `parquet:"bytes_toserver,delta"`
+	BytesToClient   int64   `parquet:"bytes_toclient,delta"`
+	IPToServer      int64   `parquet:"ip_bytes_toserver,delta"`
+	IPToClient      int64   `parquet:"ip_bytes_toclient,delta"`
+	PayloadToServer int64   `parquet:"payload_bytes_toserver,delta"`
+	PayloadToClient int64   `parquet:"payload_bytes_toclient,delta"`
 	Reason          string  `parquet:"reason,dict"`
 	App             string  `parquet:"app,dict,optional"` // the zero values of optional columns are null
 	Confidence      float64 `parquet:"confidence,optional"`
@@ -158,12 +158,13 @@ func text(s string) string {
 
 // batchWriter makes a batch of rows. Its zero value is ready for use.
 type batchWriter struct {
-	buf   []byte
-	seen  map[string]uint64
-	rows  int64
-	first int64 // lowest and highest time
-	last  int64
-	prev  int64 // time of the row before
+	buf    []byte
+	packed []byte
+	seen   map[string]uint64
+	rows   int64
+	first  int64 // lowest and highest time
+	last   int64
+	prev   int64 // time of the row before
 }
 
 func (w *batchWriter) reset() {
@@ -254,8 +255,11 @@ func (w *batchWriter) window(r *windowRow) {
 	}
 }
 
-// data returns the batch as it is stored.
-func (w *batchWriter) data() []byte { return s2.Encode(nil, w.buf) }
+// data returns the batch as it is stored, valid until the next call.
+func (w *batchWriter) data() []byte {
+	w.packed = s2.Encode(w.packed[:cap(w.packed)], w.buf)
+	return w.packed
+}
 
 // errBatch says that a batch is not one that a batchWriter made.
 var errBatch = errors.New("damaged rows")
@@ -265,7 +269,8 @@ const maxBatch = 1 << 30
 
 // batchReader reads a batch. After a fault it gives zeros and bad is set.
 type batchReader struct {
-	buf  []byte
+	buf  []byte // that is left
+	text string // the whole batch, which strings are parts of
 	seen []string
 	prev int64
 	bad  bool
@@ -280,7 +285,7 @@ func newBatchReader(data []byte) (*batchReader, error) {
 	if err != nil {
 		return nil, errBatch
 	}
-	return &batchReader{buf: buf}, nil
+	return &batchReader{buf: buf, text: string(buf)}, nil
 }
 
 // more reports whether there is another row; err of a batch with faults is errBatch.
@@ -348,9 +353,9 @@ func (r *batchReader) string() string {
 		r.fail()
 		return ""
 	}
-	s := string(r.buf[:n])
+	at := len(r.text) - len(r.buf)
 	r.buf = r.buf[n:]
-	return s
+	return r.text[at : at+int(n)]
 }
 
 func (r *batchReader) shared() string {

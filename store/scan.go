@@ -72,7 +72,8 @@ func (s *segmentFile) guard(do func() error) (err error) {
 // column reads one column of a row group by row, forward.
 type column struct {
 	pages  parquet.Pages
-	first  int64 // row of the first value of the page at hand
+	page   parquet.Page // at hand; what is below refers to it
+	first  int64        // row of the first value of the page at hand
 	rows   int64
 	levels []byte  // of optional columns: 1 where there is a value
 	dense  []int32 // of optional columns: place among the values by row
@@ -87,7 +88,10 @@ type column struct {
 	starts []uint32
 }
 
-func (c *column) close() { c.pages.Close() }
+func (c *column) close() {
+	parquet.Release(c.page)
+	c.pages.Close()
+}
 
 // next reads the page that begins at a row, or the next one when row is negative; it returns io.EOF
 // after the last.
@@ -102,6 +106,8 @@ func (c *column) next(row int64) error {
 	if err != nil {
 		return err
 	}
+	parquet.Release(c.page)
+	c.page = page
 	c.first += c.rows
 	c.rows = page.NumRows()
 	c.levels = page.DefinitionLevels()

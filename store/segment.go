@@ -28,11 +28,14 @@ const (
 
 var kinds = [...]kind{flows, windows}
 
+// compression is one for all, because it keeps its encoders, which take megabytes.
+var compression = &zstd.Codec{Level: zstd.SpeedFastest}
+
 // writerOptions are those of all segments. Small pages make the search for a few rows quick: a page is
 // the least that is decompressed.
 func writerOptions(source string) []parquet.WriterOption {
 	return []parquet.WriterOption{
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
+		parquet.Compression(compression),
 		parquet.PageBufferSize(32 << 10),
 		parquet.CreatedBy("weir", "1", ""),
 		parquet.KeyValueMetadata("weir.source", text(source)),
