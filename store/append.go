@@ -98,9 +98,9 @@ func (w *DiskWriter) Append(ctx context.Context, events []event.Event, at Positi
 		}
 	}
 	a := appending{w: w, ctx: ctx, open: w.open, newest: w.newest}
-	flowRows, windowRows := &w.rows[0], &w.rows[1]
-	flowRows.reset()
-	windowRows.reset()
+	for i := range w.rows {
+		w.rows[i].reset()
+	}
 	err := w.tx(ctx, func(tx *sql.Tx) error {
 		a.tx = tx
 		for i := range events {
@@ -109,12 +109,11 @@ func (w *DiskWriter) Append(ctx context.Context, events []event.Event, at Positi
 			switch e.Type {
 			case event.TypeFlow:
 				row := rowOf(e.Tuple, e.Flow)
-				flowRows.flow(&row)
+				err = a.flow(&row)
 			case event.TypeWindow:
 				row := windowRowOf(e.Window)
-				windowRows.window(&row)
 				a.see(e.Nanos)
-				err = a.score(e.Window)
+				err = errors.Join(a.window(&row), a.score(e.Window))
 			case event.TypeAlert:
 				a.see(e.Nanos)
 				err = a.alert(e.Alert)
@@ -126,8 +125,8 @@ func (w *DiskWriter) Append(ctx context.Context, events []event.Event, at Positi
 				return err
 			}
 		}
-		for i, rows := range []*batchWriter{flowRows, windowRows} {
-			if err := a.batch(kinds[i], rows); err != nil {
+		for i := range kinds {
+			if err := a.batch(i); err != nil {
 				return err
 			}
 		}
@@ -138,13 +137,13 @@ func (w *DiskWriter) Append(ctx context.Context, events []event.Event, at Positi
 		return err
 	}
 	w.open, w.newest, w.done = a.open, a.newest, at.Done
-	for i, rows := range []*batchWriter{flowRows, windowRows} {
-		p := w.pending[kinds[i]]
+	for i, k := range kinds {
+		p := w.pending[k]
 		if p.rows == 0 {
-			p.told = a.told(rows)
+			p.told = a.told[i]
 		}
-		p.rows += rows.rows
-		w.pending[kinds[i]] = p
+		p.rows += a.rows[i]
+		w.pending[k] = p
 	}
 	return nil
 }
@@ -157,26 +156,48 @@ type appending struct {
 	open   openIncident
 	newest int64
 	stats  *event.Stats
+	rows   [len(kinds)]int64 // stored, by kind
+	told   [len(kinds)]int64 // time of the stream when the first of them came, microseconds
 }
 
 // see notes the time of a window or of statistics, which packets with a wrong clock do not move.
 func (a *appending) see(nanos int64) { a.newest = max(a.newest, micros(nanos)) }
 
-// told is the time of the stream when a batch came: that of its rows while no other is known.
-func (a *appending) told(b *batchWriter) int64 {
-	if a.newest == noTime {
-		return b.last
+func (a *appending) flow(row *flowRow) error {
+	b := &a.w.rows[0]
+	b.flow(row)
+	if len(b.buf) < fullBatch {
+		return nil
 	}
-	return a.newest
+	return a.batch(0)
 }
 
-// batch stores rows that wait for a segment.
-func (a *appending) batch(k kind, b *batchWriter) error {
+func (a *appending) window(row *windowRow) error {
+	b := &a.w.rows[1]
+	b.window(row)
+	if len(b.buf) < fullBatch {
+		return nil
+	}
+	return a.batch(1)
+}
+
+// batch stores the rows of a kind, an index into kinds, that have come together.
+func (a *appending) batch(i int) error {
+	b := &a.w.rows[i]
 	if b.rows == 0 {
 		return nil
 	}
+	told := a.newest
+	if told == noTime { // the rows are all that is known of the time
+		told = b.last
+	}
+	if a.rows[i] == 0 {
+		a.told[i] = told
+	}
+	a.rows[i] += b.rows
 	_, err := a.tx.ExecContext(a.ctx, "INSERT INTO pending (kind, source, count, first, last, told, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		string(k), a.w.source, b.rows, b.first, b.last, a.told(b), b.data())
+		string(kinds[i]), a.w.source, b.rows, b.first, b.last, told, b.data())
+	b.reset()
 	return err
 }
 

@@ -264,8 +264,12 @@ func (w *batchWriter) data() []byte {
 // errBatch says that a batch is not one that a batchWriter made.
 var errBatch = errors.New("damaged rows")
 
-// maxBatch bounds a batch that is read; Recorder makes smaller ones by far.
-const maxBatch = 1 << 30
+// fullBatch is how many bytes make a batch full, maxBatch what is read at most. The one row that goes
+// beyond fullBatch may be a long one.
+const (
+	fullBatch = 4 << 20
+	maxBatch  = 16 << 20
+)
 
 // batchReader reads a batch. After a fault it gives zeros and bad is set.
 type batchReader struct {
