@@ -187,20 +187,22 @@ func (w *DiskWriter) retain(ctx context.Context, p Policy) (Removed, error) {
 		if err != nil || db+segments <= p.Bytes {
 			return r, err
 		}
-		// Flows take the most room and are worth the least when they are old: they go, until what is left is
-		// mostly database.
-		if segments > 0 && db <= p.Bytes/2 {
+		// Flows take the most room and are worth the least when they are old. They go, but not to make room for
+		// more and more alerts: what is not in segments may take half.
+		more := db > p.Bytes/2
+		if more {
+			if more, err = w.removeOldestHour(ctx, &r); err != nil {
+				return r, err
+			}
+		}
+		switch {
+		case more:
+		case segments == 0:
+			return r, nil // what is left waits for a segment
+		default:
 			if err := w.removeSegments(ctx, &r, "id IN (SELECT id FROM segments ORDER BY last, id LIMIT 1)"); err != nil {
 				return r, err
 			}
-			continue
-		}
-		more, err := w.removeOldestHour(ctx, &r)
-		if err != nil {
-			return r, err
-		}
-		if !more {
-			return r, nil // what is left waits for a segment
 		}
 	}
 	return r, nil
