@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"iter"
@@ -74,10 +75,10 @@ func (d *Disk) Windows(ctx context.Context, q WindowQuery) iter.Seq2[*event.Wind
 // one moment.
 func (d *Disk) moment(ctx context.Context, k kind, since, until int64, segments *[]segment, use func(*batchReader)) error {
 	return d.view(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT id, file, first, last FROM segments WHERE kind = ? AND last >= ? AND first < ? ORDER BY id", string(k), since, until)
+		rows, err := tx.QueryContext(ctx, "SELECT id, file, bytes, crc, first, last FROM segments WHERE kind = ? AND last >= ? AND first < ? ORDER BY id", string(k), since, until)
 		err = each(rows, err, func(rows *sql.Rows) error {
 			var s segment
-			err := rows.Scan(&s.id, &s.file, &s.first, &s.last)
+			err := rows.Scan(&s.id, &s.file, &s.bytes, &s.crc, &s.first, &s.last)
 			*segments = append(*segments, s)
 			return err
 		})
@@ -104,90 +105,82 @@ const scanRows = 1024
 
 // openFlows returns the rows of a segment that match, nil when there are none.
 func (d *Disk) openFlows(s segment, q flowMatch) (*cursor[flowRow], error) {
-	file, err := openSegment(d.path(s.file))
+	path := d.path(s.file)
+	file, err := s.open(path)
 	if err != nil {
 		return nil, err
 	}
-	var columns *flowColumns
-	var places []int32 // of the rows that are still to come
+	columns, err := openColumns(file)
+	if err != nil {
+		return nil, fmt.Errorf("store: %s: %w", path, err)
+	}
 	q.always = s.first >= q.since && s.last < q.until
-	err = file.guard(func() (err error) {
-		if columns, err = openColumns(file.pq); err == nil {
-			places, err = columns.matches(&q)
-		}
-		return err
-	})
-	if err != nil || len(places) == 0 {
-		file.close()
-		return nil, err
+	places, err := columns.matches(&q) // of the rows that are still to come
+	if err != nil {
+		return nil, fmt.Errorf("store: %s: %w", path, err)
+	}
+	if len(places) == 0 {
+		return nil, nil
 	}
 	buffer := make([]flowRow, min(len(places), scanRows))
 	return &cursor[flowRow]{
 		id: s.id,
-		more: func() (rows []flowRow, err error) {
+		more: func() ([]flowRow, error) {
 			n := min(len(places), len(buffer))
-			rows = buffer[:n]
-			if n == 0 {
-				return nil, nil
-			}
-			if !q.Newest {
-				err = file.guard(func() error { return columns.read(rows, places[:n]) })
+			rows, next := buffer[:n], places[:n]
+			if q.Newest {
+				next = places[len(places)-n:]
+				places = places[:len(places)-n]
+				columns.rewind() // columns go forward only
+			} else {
 				places = places[n:]
-				return rows, err
 			}
-			columns.rewind() // columns go forward only
-			from := len(places) - n
-			err = file.guard(func() error { return columns.read(rows, places[from:]) })
-			places = places[:from]
-			slices.Reverse(rows)
-			return rows, err
+			if err := columns.read(rows, next); err != nil {
+				return nil, fmt.Errorf("store: %s: %w", path, err)
+			}
+			if q.Newest {
+				slices.Reverse(rows)
+			}
+			return rows, nil
 		},
-		close: func() {
-			columns.rewind()
-			file.close()
-		},
+		close: columns.rewind,
 	}, nil
 }
 
 // openWindows returns the rows of a segment between two times.
 func (d *Disk) openWindows(s segment, since, until int64) (*cursor[windowRow], error) {
-	file, err := openSegment(d.path(s.file))
+	path := d.path(s.file)
+	file, err := s.open(path)
 	if err != nil {
 		return nil, err
 	}
-	reader := parquet.NewReader(file.pq)
+	reader := parquet.NewReader(file)
 	values := make([]parquet.Row, 64)
 	var buffer []windowRow
 	return &cursor[windowRow]{
 		id: s.id,
 		more: func() ([]windowRow, error) {
 			buffer = buffer[:0]
-			err := file.guard(func() error {
-				for len(buffer) == 0 {
-					n, err := reader.ReadRows(values)
-					for _, v := range values[:n] {
-						var row windowRow
-						if err := row.setValues(v); err != nil {
-							return err
-						}
-						if row.Start >= since && row.Start < until {
-							buffer = append(buffer, row)
-						}
+			for len(buffer) == 0 {
+				n, err := reader.ReadRows(values)
+				for _, v := range values[:n] {
+					var row windowRow
+					if err := row.setValues(v); err != nil {
+						return nil, fmt.Errorf("store: %s: %w", path, err)
 					}
-					if err == io.EOF {
-						return nil
-					}
-					if err != nil {
-						return err
+					if row.Start >= since && row.Start < until {
+						buffer = append(buffer, row)
 					}
 				}
-				return nil
-			})
-			return buffer, err
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					return nil, fmt.Errorf("store: %s: %w", path, err)
+				}
+			}
+			return buffer, nil
 		},
-		close: func() {
-			reader.Close()
-			file.close()
-		},
+		close: func() { reader.Close() },
 	}, nil
 }

@@ -145,13 +145,13 @@ func (w *DiskWriter) sealAs(ctx context.Context, b sealing, sums []rollup, write
 		return w.damaged(err)
 	}
 	file := fmt.Sprintf("%s/%s-%06d%s", b.kind, time.UnixMicro(b.last).UTC().Format("20060102T15"), id, segmentSuffix)
-	bytes, err := create(w.path(file), write)
+	made, err := create(w.path(file), write)
 	if err != nil {
 		return w.failed(err)
 	}
 	err = w.tx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO segments (id, kind, file, source, count, bytes, first, last) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			id, string(b.kind), file, b.source, b.rows, bytes, b.first, b.last)
+		_, err := tx.ExecContext(ctx, "INSERT INTO segments (id, kind, file, source, count, bytes, crc, first, last) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			id, string(b.kind), file, b.source, b.rows, made.bytes, made.crc, b.first, b.last)
 		if err != nil {
 			return err
 		}

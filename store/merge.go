@@ -10,8 +10,9 @@ import (
 
 // segment is a segment as the manifest has it.
 type segment struct {
-	id          int64
-	file        string
+	id   int64
+	file string
+	sealed
 	first, last int64 // lowest and highest time, microseconds
 }
 

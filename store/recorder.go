@@ -23,7 +23,7 @@ type RecorderOptions struct {
 	Bytes int64             // of what to keep, see Policy; 0: any
 	Tell  func(text string) // what a person should know, once for each change; nil: nobody
 	Now   func() time.Time  // the clock that no age reaches beyond; nil: time.Now
-	retry time.Duration     // between attempts; 0: a second
+	Retry time.Duration     // between attempts to store what the store refused; 0: a second
 }
 
 // Reasons of losses, as they stand among the drops of statistics.
@@ -90,8 +90,8 @@ func NewRecorder(ctx context.Context, s Store, source Source, opts RecorderOptio
 	if opts.Every == 0 {
 		opts.Every = time.Second
 	}
-	if opts.retry == 0 {
-		opts.retry = time.Second
+	if opts.Retry == 0 {
+		opts.Retry = time.Second
 	}
 	if opts.Tell == nil {
 		opts.Tell = func(string) {}
@@ -369,7 +369,7 @@ func (r *Recorder) commit(chunks []*chunk) {
 		if !r.again(err, attempt) {
 			break
 		}
-		time.Sleep(r.opts.retry)
+		time.Sleep(r.opts.Retry)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"slices"
 
 	"github.com/parquet-go/parquet-go"
@@ -16,58 +15,6 @@ import (
 // The library's reader of rows takes 1.7 µs a row, so that a search of a million flows would take
 // two seconds. Here a search looks at the columns that it is about, for strings at each of the
 // dictionary's once, and only the rows that match are put together, from the pages that hold them.
-
-// segmentFile is an open segment.
-type segmentFile struct {
-	path string
-	file *os.File
-	pq   *parquet.File
-}
-
-// openSegment opens a segment. Errors name the file.
-func openSegment(path string) (*segmentFile, error) {
-	s := &segmentFile{path: path}
-	err := s.guard(func() (err error) {
-		if s.file, err = os.Open(path); err != nil {
-			return err
-		}
-		info, err := s.file.Stat()
-		if err != nil {
-			return err
-		}
-		s.pq, err = parquet.OpenFile(s.file, info.Size(), parquet.SkipBloomFilters(true))
-		return err
-	})
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *segmentFile) close() {
-	if s.file != nil {
-		s.file.Close()
-	}
-}
-
-// guard makes errors of what the library does name the file. Its panics become errors too: it has them
-// for bytes that no writer wrote.
-func (s *segmentFile) guard(do func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("store: %s is damaged: %v", s.path, p)
-		}
-	}()
-	if err = do(); err == nil {
-		return nil
-	}
-	var path *os.PathError
-	if errors.As(err, &path) {
-		return fmt.Errorf("store: %w", err)
-	}
-	return fmt.Errorf("store: %s is damaged: %w", s.path, err)
-}
 
 // column reads one column of a row group by row, forward.
 type column struct {

@@ -50,7 +50,8 @@ CREATE TABLE segments (
 	source INTEGER NOT NULL,
 	count  INTEGER NOT NULL,
 	bytes  INTEGER NOT NULL,
-	first  INTEGER NOT NULL,
+	crc    INTEGER NOT NULL,             -- CRC-32C of the file
+	first  INTEGER NOT NULL,             -- lowest and highest time of a row
 	last   INTEGER NOT NULL
 );
 CREATE INDEX segments_last ON segments (kind, last);

@@ -2,7 +2,9 @@ package store
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
 	"os"
@@ -155,17 +157,26 @@ func (r *windowRow) setValues(row parquet.Row) error {
 	return nil
 }
 
+// castagnoli is the polynomial of checksums: processors have an instruction for it.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// sealed is what the manifest knows of a file, so that damage to it is noticed.
+type sealed struct {
+	bytes int64
+	crc   uint32 // CRC-32C
+}
+
 // create writes a file of the store: under a hidden name, synced, then renamed, so that under its own
-// name it is whole or not there. It returns the file's size.
-func create(path string, write func(io.Writer) error) (size int64, err error) {
+// name it is whole or not there.
+func create(path string, write func(io.Writer) error) (s sealed, err error) {
 	dir, name := filepath.Split(path)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return 0, err
+		return s, err
 	}
 	hidden := filepath.Join(dir, "."+name+".new")
 	f, err := os.Create(hidden)
 	if err != nil {
-		return 0, err
+		return s, err
 	}
 	defer func() {
 		if err != nil {
@@ -173,26 +184,58 @@ func create(path string, write func(io.Writer) error) (size int64, err error) {
 			os.Remove(hidden)
 		}
 	}()
-	buffered := bufio.NewWriterSize(f, 256<<10)
+	sum := crc32.New(castagnoli)
+	buffered := bufio.NewWriterSize(io.MultiWriter(f, sum), 256<<10)
 	if err := write(buffered); err != nil {
-		return 0, err
+		return s, err
 	}
 	if err := buffered.Flush(); err != nil {
-		return 0, err
+		return s, err
 	}
-	if size, err = f.Seek(0, io.SeekCurrent); err != nil {
-		return 0, err
+	s.crc = sum.Sum32()
+	if s.bytes, err = f.Seek(0, io.SeekCurrent); err != nil {
+		return s, err
 	}
 	if err := f.Sync(); err != nil {
-		return 0, err
+		return s, err
 	}
 	if err := f.Close(); err != nil {
-		return 0, err
+		return s, err
 	}
 	if err := os.Rename(hidden, path); err != nil {
-		return 0, err
+		return s, err
 	}
-	return size, syncDir(dir)
+	return s, syncDir(dir)
+}
+
+// open reads a file that was sealed. Parquet's own checksums leave out the lengths, and a reader that
+// believes a damaged length allocates gigabytes; so nothing is read of a file that is not as it
+// was written. A segment is some megabytes, and a gigabyte of them takes a third of a second to check.
+func (s sealed) open(path string) (*parquet.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if info.Size() != s.bytes {
+		return nil, fmt.Errorf("store: %s is damaged: it has %d bytes, not %d", path, info.Size(), s.bytes)
+	}
+	data := make([]byte, s.bytes)
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("store: read %s: %w", path, err)
+	}
+	if crc32.Checksum(data, castagnoli) != s.crc {
+		return nil, fmt.Errorf("store: %s is damaged: its checksum is wrong", path)
+	}
+	file, err := parquet.OpenFile(bytes.NewReader(data), s.bytes, parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, fmt.Errorf("store: %s: %w", path, err)
+	}
+	return file, nil
 }
 
 // syncDir makes the names in a directory last. Windows cannot, and keeps them itself.

@@ -89,7 +89,7 @@ func (m *Memory) Append(_ context.Context, events []event.Event, at store.Positi
 			m.flows = append(m.flows, keptFlow(e))
 		case event.TypeWindow:
 			w := *e.Window
-			w.Start = kept(w.Start)
+			w.Start, w.Score, w.Vector = kept(w.Start), clone(w.Score), clone(w.Vector)
 			m.windows = append(m.windows, w)
 			m.see(e.Nanos)
 		case event.TypeAlert:
@@ -116,12 +116,21 @@ func kept(t event.Time) event.Time { return t - ((t%1000)+1000)%1000 }
 func keptFlow(e *event.Event) store.Flow {
 	f := store.Flow{Tuple: *e.Tuple, Flow: *e.Flow}
 	f.Flow.Start, f.Flow.End = kept(f.Flow.Start), kept(f.Flow.End)
-	f.Flow.App = strings.ToValidUTF8(f.Flow.App, "\uFFFD")
+	f.Flow.App, f.Flow.Confidence = strings.ToValidUTF8(f.Flow.App, "\uFFFD"), clone(f.Flow.Confidence)
 	return f
 }
 
+// clone returns a pointer to a copy.
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
+}
+
 func (m *Memory) alert(a event.Alert) {
-	a.Start, a.Vector = kept(a.Start), nil
+	a.Start, a.Score, a.Vector = kept(a.Start), clone(a.Score), nil
 	length := time.Duration(a.Length * float64(time.Second))
 	var in *memoryIncident
 	for _, known := range m.incidents {
