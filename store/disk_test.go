@@ -36,6 +36,14 @@ func fill(t testing.TB, s *store.DiskWriter, events []event.Event, done bool) {
 	}
 }
 
+// oneGoroutine leaves a test out of short runs, which are those of the race detector: it has nothing
+// to find where there is one goroutine, and takes a minute for it.
+func oneGoroutine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long and has one goroutine")
+	}
+}
+
 // read returns the flows that can be read, and the errors on the way.
 func read(s store.Reader, q store.FlowQuery) (flows []store.Flow, errs []error) {
 	for f, err := range s.Flows(ctx, q) {
@@ -238,6 +246,7 @@ func (r *segmentRow) flow() store.Flow {
 // A search by columns finds what the library's own reader, which looks at every row, finds: in segments
 // of many pages, few rows and many, in either direction.
 func TestSearchTwin(t *testing.T) {
+	oneGoroutine(t)
 	w := create(t, t.TempDir(), store.Options{SegmentRows: 15_000})
 	fill(t, w, storetest.NewGenerator(11, 3000).Take(50_000), true)
 	var all []store.Flow
@@ -358,6 +367,7 @@ func TestDamagedSegment(t *testing.T) {
 // A page of the database that is no more makes the questions fail that need it, with the file's
 // name, and no others.
 func TestDamagedDatabase(t *testing.T) {
+	oneGoroutine(t)
 	w := create(t, t.TempDir(), small)
 	fill(t, w, storetest.NewGenerator(1, 10).Take(10000), true)
 	all, _ := read(w, store.FlowQuery{})
@@ -404,6 +414,7 @@ func TestDamagedDatabase(t *testing.T) {
 // Bytes are kept in bounds: segments go first, the oldest first, but not for the sake of alerts, which may
 // take half.
 func TestRetainBytes(t *testing.T) {
+	oneGoroutine(t)
 	opts := store.Options{SegmentRows: 2500}
 	w := create(t, t.TempDir(), opts)
 	g := storetest.NewGenerator(1, 100)
@@ -485,6 +496,7 @@ func TestRetainBytes(t *testing.T) {
 
 // The hosts of a minute and an hour beyond those that are kept by name are in the rest.
 func TestTopRest(t *testing.T) {
+	oneGoroutine(t)
 	w := create(t, t.TempDir(), store.Options{})
 	g := storetest.NewGenerator(1, 3000)
 	g.Every = 300 * time.Millisecond

@@ -22,7 +22,7 @@ import (
 	"github.com/weirnet/weir/store/storetest"
 )
 
-var kills = flag.Int("kills", 40, "how often TestKill kills a process that writes a store")
+var kills = flag.Int("kills", 30, "how often TestKill kills a process that writes a store")
 
 // Variables of the environment that make a process of this test a writer.
 const (

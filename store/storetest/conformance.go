@@ -127,11 +127,15 @@ func testEmpty(t *testing.T, s store.Store) {
 }
 
 func testFlows(t *testing.T, s store.Store) {
-	events := NewGenerator(1, 40).Take(6000)
+	events := NewGenerator(1, 40).Take(4000)
 	fill(t, s, events, 1)
 	all := flowsOf(events)
 	r := rand.New(rand.NewPCG(2, 2))
-	for i := range 200 {
+	queries := 200
+	if testing.Short() {
+		queries = 20
+	}
+	for i := range queries {
 		var q store.FlowQuery
 		one := &all[r.IntN(len(all))]
 		if r.IntN(2) == 0 {
