@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"sync"
 	"time"
@@ -17,13 +18,13 @@ type RecorderOptions struct {
 	// Wait holds the watching back while the queue is full, and fails when the store does: for captures,
 	// which can be read again. Without it watching goes on, and what does not fit is lost and counted.
 	Wait  bool
-	Queue int               // bytes of events that may wait; 0: 32 MiB
-	Every time.Duration     // longest time between an event and its commit; 0: a second
-	Age   time.Duration     // of what to keep, see Policy; 0: any
-	Bytes int64             // of what to keep, see Policy; 0: any
-	Tell  func(text string) // what a person should know, once for each change; nil: nobody
-	Now   func() time.Time  // the clock that no age reaches beyond; nil: time.Now
-	Retry time.Duration     // between attempts to store what the store refused; 0: a second
+	Queue int                                 // bytes of events that may wait; 0: 32 MiB
+	Every time.Duration                       // longest time between an event and its commit; 0: a second
+	Age   time.Duration                       // of what to keep, see Policy; 0: any
+	Bytes int64                               // of what to keep, see Policy; 0: any
+	Tell  func(level slog.Level, text string) // what a person should know, once for each change; nil: nobody
+	Now   func() time.Time                    // the clock that no age reaches beyond; nil: time.Now
+	Retry time.Duration                       // between attempts to store what the store refused; 0: a second
 }
 
 // Reasons of losses, as they stand among the drops of statistics.
@@ -94,7 +95,7 @@ func NewRecorder(ctx context.Context, s Store, source Source, opts RecorderOptio
 		opts.Retry = time.Second
 	}
 	if opts.Tell == nil {
-		opts.Tell = func(string) {}
+		opts.Tell = func(slog.Level, string) {}
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -280,7 +281,7 @@ func (r *Recorder) lose(n int) {
 	r.lost[reason] += uint64(n)
 	r.lastLoss = time.Now()
 	if r.losing == 0 {
-		r.opts.Tell("history is losing events: " + reason)
+		r.opts.Tell(slog.LevelWarn, "history is losing events: "+reason)
 	}
 	r.losing += uint64(n)
 }
@@ -359,7 +360,7 @@ func (r *Recorder) commit(chunks []*chunk) {
 		if err == nil {
 			r.mu.Lock()
 			if r.cause != "" && r.losing == 0 {
-				r.opts.Tell("history is written again, nothing was lost")
+				r.opts.Tell(slog.LevelInfo, "history is written again, nothing was lost")
 			}
 			r.cause = ""
 			r.mu.Unlock()
@@ -404,7 +405,7 @@ func (r *Recorder) again(err error, attempt int) bool {
 	}
 	if r.cause != cause {
 		r.cause = cause
-		r.opts.Tell(fmt.Sprintf("history cannot be written, events wait: %v", err))
+		r.opts.Tell(slog.LevelWarn, fmt.Sprintf("history cannot be written, events wait: %v", err))
 	}
 	if r.opts.Wait || cause != lostFailed && !(r.closing && attempt >= maxAttempts) {
 		return true
@@ -422,7 +423,11 @@ func (r *Recorder) recovered(closing bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.losing > 0 && (closing || r.cause == "" && time.Since(r.lastLoss) >= quiet) {
-		r.opts.Tell(fmt.Sprintf("history lost %d events; it is written again", r.losing))
+		again := ""
+		if r.cause == "" {
+			again = "; it is written again"
+		}
+		r.opts.Tell(slog.LevelWarn, fmt.Sprintf("history lost %d events%s", r.losing, again))
 		r.losing = 0
 	}
 }
@@ -438,7 +443,7 @@ func (r *Recorder) maintain() {
 	now := min(r.newest, r.opts.Now().UnixNano())
 	removed, err := r.store.Maintain(context.Background(), Policy{Age: r.opts.Age, Bytes: r.opts.Bytes, Now: now})
 	if removed.Any() {
-		r.opts.Tell(fmt.Sprintf("history: removed %d flows, %d windows and %d alerts, nothing newer than %s",
+		r.opts.Tell(slog.LevelInfo, fmt.Sprintf("history: removed %d flows, %d windows and %d alerts, nothing newer than %s",
 			removed.Flows, removed.Windows, removed.Alerts, time.Unix(0, removed.Before).UTC().Format(time.RFC3339)))
 	}
 	trouble := ""
@@ -451,7 +456,7 @@ func (r *Recorder) maintain() {
 		}
 	}
 	if trouble != r.trouble && trouble != "" && !r.opts.Wait {
-		r.opts.Tell("history: what was stored could not be sealed or removed: " + trouble)
+		r.opts.Tell(slog.LevelWarn, "history: what was stored could not be sealed or removed: "+trouble)
 	}
 	r.trouble = trouble
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -65,7 +66,7 @@ type told struct {
 	lines []string
 }
 
-func (o *told) tell(line string) {
+func (o *told) tell(_ slog.Level, line string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.lines = append(o.lines, line)

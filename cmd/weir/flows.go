@@ -25,6 +25,7 @@ import (
 func newFlows(g *shared) *cobra.Command {
 	var (
 		in          input
+		stored      storedFlows
 		file        string
 		table       bool
 		directional bool
@@ -32,12 +33,21 @@ func newFlows(g *shared) *cobra.Command {
 		apps        string
 	)
 	c := &cobra.Command{
-		Use:   "flows -r FILE…",
-		Short: "Write one JSON line per flow",
-		Long: `Write one JSON line per flow, in the order in which the flows end, or with --table the columns of
+		Use:   "flows -r FILE… | --store DIR",
+		Short: "Write one JSON line per flow, or search the flows that are stored",
+		Long: `With -r, write one JSON line per flow, in the order in which the flows end, or with --table the columns of
 paper A's flow table as it stands after the last packet. With --apps each flow bears its label. A flow is the packets of one 5-tuple,
-both directions, that follow each other within the lifetime.`,
+both directions, that follow each other within the lifetime.
+
+Without -r, print the flows that weir run --store has stored, in the order of their last packets: those for which all that is
+asked for holds.`,
+		Example: `  weir flows -r monday.pcap
+  weir flows --since 2h --host 10.0.0.7
+  weir flows --store history --since 2026-11-22T01:00:00Z --app ssh --novel --json`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if len(in.files) == 0 {
+				return stored.print(c, g, file)
+			}
 			if lifetime <= 0 {
 				return usageError{fmt.Errorf("--lifetime %v: must be more than zero", lifetime)}
 			}
@@ -70,6 +80,8 @@ both directions, that follow each other within the lifetime.`,
 		},
 	}
 	in.flags(c)
+	stored.flags(c)
+	c.PreRunE = stored.orCaptures(&in, c.PreRunE)
 	c.Flags().StringVarP(&file, "output", "o", "", "file to write (default stdout)")
 	c.Flags().BoolVar(&table, "table", false, "print the columns of paper A's flow table")
 	c.Flags().BoolVar(&directional, "directional", false, "keep the two directions of a flow apart")

@@ -20,7 +20,8 @@ const batchLen = 4096
 // input is the captures that a command reads.
 type input struct {
 	files  []string
-	opened []string // the captures that files stood for, once read was called
+	opened []string                    // the captures that files stood for, once read was called
+	onOpen func(opened []string) error // called before the first packet; nil: nothing to do
 	tunnelsFlag
 }
 
@@ -47,6 +48,11 @@ func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []c
 	}
 	defer r.Close()
 	in.opened = r.Files()
+	if in.onOpen != nil {
+		if err := in.onOpen(in.opened); err != nil {
+			return err
+		}
+	}
 	batch := make([]capture.Packet, batchLen)
 	var packets uint64
 	for {

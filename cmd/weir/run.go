@@ -21,6 +21,7 @@ import (
 func newRun(g *shared) *cobra.Command {
 	var (
 		in                         input
+		keep                       history
 		apps, detector, file, page string
 	)
 	c := &cobra.Command{
@@ -58,14 +59,24 @@ for people goes to stderr.`,
 			}
 			w := event.NewWriter(out)
 			cfg.Emit = w.Write
+			if keep.dir != "" {
+				if file == "" {
+					cfg.Emit = nil
+				}
+				if err := keep.open(g, runSettings(&cfg)); err != nil {
+					return finish(err)
+				}
+				in.onOpen, cfg.Emit = keep.captures, keep.beside(cfg.Emit)
+			}
 			s, err := sensor.New(cfg, g.workers)
 			if err != nil {
-				return finish(usageError{err})
+				return finish(errors.Join(usageError{err}, keep.close()))
 			}
 			started := time.Now()
 			readErr := in.read(c.Context(), func(r *capture.Reader, batch []capture.Packet) error { return s.Add(r.File(), batch) })
+			kept := keep.read(readErr)
 			summary, err := s.Close()
-			if err := finish(errors.Join(err, w.Flush())); err != nil {
+			if err := finish(errors.Join(err, kept, keep.close(), w.Flush())); err != nil {
 				return err
 			}
 			if !g.quiet && !g.logJSON {
@@ -81,11 +92,27 @@ for people goes to stderr.`,
 		},
 	}
 	in.flags(c)
-	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout)")
+	keep.flags(c)
+	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout, or nowhere with --store)")
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
 	c.Flags().StringVar(&page, "report", "", "file for the report with figures, one HTML page")
 	return c
+}
+
+// runSettings says what decides the events of a run beside its input: history holds each capture as read in one way.
+func runSettings(cfg *sensor.Config) string {
+	var parts []string
+	if cfg.Apps != nil {
+		parts = append(parts, "apps "+cfg.Apps.Name)
+	}
+	if cfg.Anomaly != nil {
+		parts = append(parts, "anomaly "+cfg.AnomalyName)
+	}
+	if cfg.Meter.Tunnels {
+		parts = append(parts, "tunnels")
+	}
+	return strings.Join(parts, ", ")
 }
 
 const barWidth = 30
