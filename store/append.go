@@ -24,7 +24,7 @@ func (w *DiskWriter) Begin(ctx context.Context, s Source) (Position, error) {
 			var other, settings string
 			err := tx.QueryRowContext(ctx, "SELECT s.name, s.settings FROM captures c JOIN sources s ON s.id = c.source WHERE c.identity = ?", c.Identity).Scan(&other, &settings)
 			if err == nil && other != s.Name {
-				return fmt.Errorf("%w: %s was read together with other captures", ErrKnown, c.Name)
+				return fmt.Errorf("%w: %s was read together with others", ErrKnown, c.Name)
 			}
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return err
@@ -41,7 +41,7 @@ func (w *DiskWriter) Begin(ctx context.Context, s Source) (Position, error) {
 		case err != nil:
 			return err
 		case settings != s.Settings:
-			return fmt.Errorf("%w: it was read with %q, this is %q", ErrKnown, settings, s.Settings)
+			return fmt.Errorf("%w, read with %s, not with %s", ErrKnown, settings, s.Settings)
 		}
 		at.Ordinal, at.Digest = uint64(events), uint64(digest)
 		if newest.Valid {

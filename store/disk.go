@@ -83,10 +83,10 @@ func (d *Disk) connect(mode string, more url.Values) (*sql.DB, error) {
 // check refuses a database that is not a store's or of another version.
 func (d *Disk) check(ctx context.Context) error {
 	var id, version int64
-	err := errors.Join(
-		d.read.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id),
-		d.read.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version),
-	)
+	err := d.read.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id)
+	if err == nil {
+		err = d.read.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	}
 	switch {
 	case err != nil:
 		return d.damaged(err)

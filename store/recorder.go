@@ -18,7 +18,7 @@ type RecorderOptions struct {
 	// Wait holds the watching back while the queue is full, and fails when the store does: for captures,
 	// which can be read again. Without it watching goes on, and what does not fit is lost and counted.
 	Wait  bool
-	Queue int                                 // bytes of events that may wait; 0: 32 MiB
+	Queue int                                 // bytes of events that may wait; 0: 32 MiB, with Wait 8
 	Every time.Duration                       // longest time between an event and its commit; 0: a second
 	Age   time.Duration                       // of what to keep, see Policy; 0: any
 	Bytes int64                               // of what to keep, see Policy; 0: any
@@ -87,6 +87,9 @@ type chunk struct {
 func NewRecorder(ctx context.Context, s Store, source Source, opts RecorderOptions) (*Recorder, error) {
 	if opts.Queue == 0 {
 		opts.Queue = 32 << 20
+		if opts.Wait {
+			opts.Queue = 8 << 20
+		}
 	}
 	if opts.Every == 0 {
 		opts.Every = time.Second

@@ -80,7 +80,7 @@ type Reader interface {
 
 var (
 	// ErrKnown refuses a source that the store holds already, read in another way.
-	ErrKnown = errors.New("the store holds it already")
+	ErrKnown = errors.New("it has these captures already")
 	// ErrUnknown says that there is no alert of the ID asked for.
 	ErrUnknown = errors.New("no such alert")
 	// ErrInUse says that another process writes to the store.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -183,7 +184,11 @@ func newAlertsShow() *cobra.Command {
 				}{incidentJSON(in), alertJSON(alert)})
 			}
 			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-			fmt.Fprintf(w, "incident\t%d of %s\n", in.ID, printable(in.Source))
+			of, err := sourceName(c.Context(), s, in.Source)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(w, "incident\t%d of %s\n", in.ID, printable(of))
 			fmt.Fprintf(w, "time\t%s to %s\n", showTime(in.Start), showTime(in.End))
 			fmt.Fprintf(w, "alerts\t%d, the highest is %s with %s\n", in.Windows, store.ID{Incident: in.ID, Alert: in.PeakAlert}, report.Plain(in.Peak))
 			fmt.Fprintf(w, "verdict\t%s\n", showVerdict(in.Triage))
@@ -356,6 +361,23 @@ func alertJSON(a *store.Alert) alertLine {
 		line.Verdict, line.Note, line.Who, line.At = t.Verdict, t.Note, t.Who, (*event.Time)(&t.At)
 	}
 	return line
+}
+
+// sourceName is what people call a source: its captures, where it has some.
+func sourceName(ctx context.Context, s *store.Disk, name string) (string, error) {
+	info, err := s.Info(ctx)
+	if err != nil {
+		return "", err
+	}
+	for i := range info.Sources {
+		if captures := info.Sources[i].Captures; info.Sources[i].Name == name && len(captures) > 0 {
+			name = captures[0].Name
+			if n := len(captures) - 1; n > 0 {
+				name += fmt.Sprintf(" and %d more", n)
+			}
+		}
+	}
+	return name, nil
 }
 
 func unknownAlert(s *store.Disk, id store.ID) error {

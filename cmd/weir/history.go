@@ -243,7 +243,7 @@ func parsePast(flag, text string, newest int64) (int64, error) {
 		var n float64
 		n, err = strconv.ParseFloat(days, 64)
 		d = time.Duration(n * float64(24*time.Hour))
-		if n > 100*365 {
+		if !(n >= 0 && n <= 100*365) {
 			err = strconv.ErrRange
 		}
 	}

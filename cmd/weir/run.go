@@ -112,6 +112,9 @@ func runSettings(cfg *sensor.Config) string {
 	if cfg.Meter.Tunnels {
 		parts = append(parts, "tunnels")
 	}
+	if len(parts) == 0 {
+		return "no models"
+	}
 	return strings.Join(parts, ", ")
 }
 

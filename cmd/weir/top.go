@@ -117,15 +117,15 @@ func printTop(out io.Writer, column string, top *store.Top) {
 		most = max(most, top.Totals[i].Bytes)
 	}
 	fmt.Fprintf(out, "%-*s  %-*s  %10s  %12s  %10s  %10s\n", width, column, barWidth, "", "flows", "packets", "bytes", "payload")
-	row := func(name string, t *store.Total) {
-		bar := strings.Repeat("█", int(float64(min(t.Bytes, most))/float64(most)*barWidth+0.999))
+	row := func(name, bar string, t *store.Total) {
 		fmt.Fprintf(out, "%-*s  %-*s  %10s  %12s  %10s  %10s\n", width, name, barWidth, bar,
 			report.Count(t.Flows), report.Count(t.Packets), report.Bytes(float64(t.Bytes)), report.Bytes(float64(t.Payload)))
 	}
 	for i := range top.Totals {
-		row(name(&top.Totals[i]), &top.Totals[i])
+		t := &top.Totals[i]
+		row(name(t), strings.Repeat("█", int(float64(t.Bytes)/float64(most)*barWidth+0.999)), t)
 	}
 	if top.Rest.Flows > 0 {
-		row("the rest", &top.Rest)
+		row("the rest", "", &top.Rest)
 	}
 }
