@@ -77,7 +77,7 @@ func scriptManyFlows(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // scriptBreakRuns runs weir run on a capture again and again, and breaks it off at random moments: by
-// SIGKILL and by an interrupt, in turn: breakruns N CAPTURE STORE
+// SIGKILL and by an interrupt, in turn. A history that is whole is begun anew: breakruns N CAPTURE STORE
 func scriptBreakRuns(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, neg, args, 3, "breakruns N CAPTURE STORE")
 	times, err := strconv.Atoi(args[0])
@@ -96,6 +96,8 @@ func scriptBreakRuns(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Logf("%v: %s", cmd.ProcessState, stderr)
 		if !cmd.ProcessState.Success() {
 			broken++
+		} else {
+			ts.Check(os.RemoveAll(ts.MkAbs(args[2]))) // it came to its end: begin anew
 		}
 	}
 	if broken == 0 {
