@@ -44,7 +44,19 @@ func Open(dir string) (*Disk, error) {
 	if d.read, err = d.connect("ro", url.Values{"_query_only": {"1"}}); err != nil {
 		return nil, err
 	}
-	if err := d.check(context.Background()); err != nil {
+	err = d.check(context.Background())
+	if code := sqliteCode(err); code == sqlite3.SQLITE_READONLY || code == sqlite3.SQLITE_CANTOPEN {
+		// Whoever reads beside a writer shares memory in a file with it. Where that is not there and may not be
+		// made, nobody writes, unless a log says that somebody was.
+		if _, missing := os.Stat(d.path(database + "-wal")); errors.Is(missing, fs.ErrNotExist) {
+			d.read.Close()
+			if d.read, err = d.connect("ro", url.Values{"immutable": {"1"}}); err != nil {
+				return nil, err
+			}
+			err = d.check(context.Background())
+		}
+	}
+	if err != nil {
 		d.read.Close()
 		return nil, err
 	}

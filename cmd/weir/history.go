@@ -133,11 +133,14 @@ func (h *history) read(err error) error {
 	if h.recorder == nil || err == nil || onlyPartly(err) {
 		return nil
 	}
-	err = h.recorder.Close(false)
-	if err == nil {
+	closed := h.recorder.Close(false)
+	switch {
+	case closed == nil:
 		h.g.info("history: %s is stored up to here; the same command goes on", h.dir)
+	case errors.Is(err, closed):
+		return nil // which is why reading was broken off
 	}
-	return err
+	return closed
 }
 
 // close ends the history.
