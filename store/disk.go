@@ -114,7 +114,7 @@ func (d *Disk) check(ctx context.Context) error {
 func (d *Disk) damaged(err error) error {
 	err = d.failed(err)
 	if code := sqliteCode(err); code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB {
-		return fmt.Errorf("%w (the Parquet files below %s and %s can be read without it)", err, d.path(string(flows)), d.path(string(windows)))
+		return fmt.Errorf("%w (the Parquet files below %s and %s can be read without it)", err, d.path(string(flowKind)), d.path(string(windowKind)))
 	}
 	return err
 }
@@ -175,7 +175,7 @@ type DiskWriter struct {
 	sealed   uint64 // segments so far
 	retained int64  // hour that the policy was last asked in, microseconds
 	pending  map[kind]pendingState
-	rows     [2]batchWriter // of flows and windows, used again
+	rows     [len(kinds)]batchWriter // used again
 }
 
 // openIncident is the incident that the next alert of the source may join.
@@ -247,7 +247,7 @@ func (w *DiskWriter) makeDatabase(ctx context.Context) error {
 	}
 	for _, k := range kinds { // sweep would take them for what a kill left
 		if names, _ := w.segmentFiles(k); len(names) > 0 {
-			return fmt.Errorf("store %s: there are segments but no %s: bring it back, or move %s and %s away", w.dir, database, flows, windows)
+			return fmt.Errorf("store %s: there are segments but no %s: bring it back, or move %s and %s away", w.dir, database, flowKind, windowKind)
 		}
 	}
 	hidden := &Disk{dir: w.path(".new")}

@@ -24,7 +24,7 @@ func (d *Disk) Flows(ctx context.Context, q FlowQuery) iter.Seq2[*Flow, error] {
 			time: func(r *flowRow) int64 { return r.End },
 			open: func(s segment) (*cursor[flowRow], error) { return d.openFlows(s, match) },
 		}
-		err := d.moment(ctx, flows, match.since, match.until, &m.closed, func(r *batchReader) {
+		err := d.moment(ctx, flowKind, match.since, match.until, &m.closed, func(r *batchReader) {
 			var row flowRow
 			if r.flow(&row); match.row(&row) {
 				m.waiting = append(m.waiting, row)
@@ -53,7 +53,7 @@ func (d *Disk) Windows(ctx context.Context, q WindowQuery) iter.Seq2[*event.Wind
 			time: func(r *windowRow) int64 { return r.Start },
 			open: func(s segment) (*cursor[windowRow], error) { return d.openWindows(s, since, until) },
 		}
-		err := d.moment(ctx, windows, since, until, &m.closed, func(r *batchReader) {
+		err := d.moment(ctx, windowKind, since, until, &m.closed, func(r *batchReader) {
 			var row windowRow
 			if r.window(&row); row.Start >= since && row.Start < until {
 				m.waiting = append(m.waiting, row)

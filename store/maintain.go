@@ -111,7 +111,7 @@ func (b *waiting[T]) read(ctx context.Context, w *DiskWriter, k kind, row func(*
 // any time. A kill in between leaves a file that is not named, which sweep removes.
 func (w *DiskWriter) sealKind(ctx context.Context, k kind) error {
 	switch k {
-	case flows:
+	case flowKind:
 		var b waiting[flowRow]
 		if err := b.read(ctx, w, k, (*batchReader).flow); err != nil {
 			return err
@@ -247,7 +247,7 @@ func (w *DiskWriter) removeSegments(ctx context.Context, r *Removed, where strin
 				return err
 			}
 			files = append(files, file)
-			if k == flows {
+			if k == flowKind {
 				removed.Flows += n
 			} else {
 				removed.Windows += n

@@ -244,7 +244,7 @@ func (d *Disk) Top(ctx context.Context, q TopQuery) (Top, error) {
 			}
 		}
 		var row flowRow
-		return eachPending(ctx, tx, flows, since, until, func(r *batchReader) {
+		return eachPending(ctx, tx, flowKind, since, until, func(r *batchReader) {
 			if r.flow(&row); row.End >= since && row.End < until {
 				all.addBy(by, &row)
 			}

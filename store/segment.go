@@ -24,11 +24,11 @@ import (
 type kind string
 
 const (
-	flows   kind = "flows"
-	windows kind = "windows"
+	flowKind   kind = "flows"
+	windowKind kind = "windows"
 )
 
-var kinds = [...]kind{flows, windows}
+var kinds = [...]kind{flowKind, windowKind}
 
 // compression is one for all, because it keeps its encoders, which take megabytes.
 var compression = &zstd.Codec{Level: zstd.SpeedFastest}
