@@ -21,8 +21,8 @@ func (w *DiskWriter) Begin(ctx context.Context, s Source) (Position, error) {
 	w.source, w.newest, w.done, w.open = 0, noTime, false, openIncident{}
 	err := w.tx(ctx, func(tx *sql.Tx) error {
 		for _, c := range s.Captures {
-			var other, settings string
-			err := tx.QueryRowContext(ctx, "SELECT s.name, s.settings FROM captures c JOIN sources s ON s.id = c.source WHERE c.identity = ?", c.Identity).Scan(&other, &settings)
+			var other string
+			err := tx.QueryRowContext(ctx, "SELECT s.name FROM captures c JOIN sources s ON s.id = c.source WHERE c.identity = ?", c.Identity).Scan(&other)
 			if err == nil && other != s.Name {
 				return fmt.Errorf("%w: %s was read together with others", ErrKnown, c.Name)
 			}

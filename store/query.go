@@ -65,7 +65,7 @@ func (d *Disk) Info(ctx context.Context) (Info, error) {
 		var segmentBytes int64
 		err := tx.QueryRowContext(ctx, `
 			SELECT (SELECT min(t) FROM (SELECT min(first) t FROM segments UNION ALL SELECT min(first) FROM pending UNION ALL
-					SELECT min(start) FROM scores UNION ALL SELECT min(start) FROM alerts UNION ALL SELECT min(time) FROM rollups)),
+					SELECT min(start) FROM scores UNION ALL SELECT min(start) FROM alerts UNION ALL SELECT min(time) FROM rollups WHERE span = 60)),
 				(SELECT max(newest) FROM sources),
 				(SELECT coalesce(sum(count), 0) FROM (SELECT kind, count FROM segments UNION ALL SELECT kind, count FROM pending) WHERE kind = 'flows'),
 				(SELECT coalesce(sum(count), 0) FROM (SELECT kind, count FROM segments UNION ALL SELECT kind, count FROM pending) WHERE kind = 'windows'),
