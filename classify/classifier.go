@@ -19,9 +19,10 @@ type Classifier struct {
 	net    *Network
 	tracks map[*flow.Flow]*Track // a flow's address is its own until it has ended
 	free   []*Track
-	alone  *Track // for packets whose flow's opening had to stay short
 	input  Input
 	logs   []float32 // scratch
+	effort Effort
+	shed   Shed
 }
 
 // maxFree bounds the tracks that are kept for the next flows.
@@ -33,7 +34,6 @@ func New(m *Model) *Classifier {
 	return &Classifier{
 		model: m, net: net,
 		tracks: map[*flow.Flow]*Track{},
-		alone:  net.NewTrack(),
 	}
 }
 
@@ -42,31 +42,80 @@ func New(m *Model) *Classifier {
 // acknowledgements are packets of a flow but are not (paper A, our reading), nor are later fragments.
 func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 	f := p.Flow
-	a := &c.model.Arch
 	switch {
 	case f.Label.Final:
 		return false
-	case p.Joined:
-		opening := f.Opening.Payloads
-		last := len(opening) - 1
-		before := int64(0)
-		if last > 0 {
-			before = opening[last-1].Nanos
-		}
-		a.Fill(&c.input, &opening[last], f.Key.Proto, last, before)
+	case p.Joined && c.effort == Full:
 		t := c.track(f)
-		s := c.model.step(c.net, t, &c.input)
-		if s.final {
+		probabilities, final := c.catchUp(f, t)
+		if final {
 			return c.finish(f, t)
 		}
-		return set(f, s.packet)
+		return set(f, probabilities)
+	case p.Joined:
+		return c.shedJoined(f)
 	case f.OpeningShort && payload(p.Headers):
 		// The memory for openings is used up: the packet network's word is all there is.
+		if c.effort >= NoNetworks {
+			c.shed.Packets[c.effort]++
+			return false
+		}
 		alone := flow.Payload{Nanos: p.Capture.Nanos, Dir: p.Dir, Len: p.Headers.PayloadWireLen, Data: p.Payload()}
-		a.Fill(&c.input, &alone, f.Key.Proto, 0, 0)
-		c.alone.Reset()
-		return set(f, c.model.step(c.net, c.alone, &c.input).packet)
+		c.model.Arch.Fill(&c.input, &alone, f.Key.Proto, 0, 0)
+		return set(f, c.packet())
 	}
+	return false
+}
+
+// catchUp gives the networks the payloads of a flow's opening that they have not seen: the last one, or more after a
+// time of less effort. It returns what the packet network says of the last, and whether the flow is decided. There must be one.
+func (c *Classifier) catchUp(f *flow.Flow, t *Track) (probabilities []float32, final bool) {
+	for t.Packets < len(f.Opening.Payloads) && !final {
+		c.fill(f, t.Packets)
+		s := c.model.step(c.net, t, &c.input)
+		probabilities, final = s.packet, s.final
+	}
+	return probabilities, final
+}
+
+// fill makes the input of the i-th payload of a flow's opening.
+func (c *Classifier) fill(f *flow.Flow, i int) {
+	opening := f.Opening.Payloads
+	before := int64(0)
+	if i > 0 {
+		before = opening[i-1].Nanos
+	}
+	c.model.Arch.Fill(&c.input, &opening[i], f.Key.Proto, i, before)
+}
+
+// packet returns what the packet network says of the input.
+func (c *Classifier) packet() []float32 {
+	return probabilities(c.net.Packet(&c.input), c.model.PacketTemperature)
+}
+
+// shedJoined does for a payload that joined its flow's opening what there is time for. With the last payload of the opening
+// the flow is given up, so that the memory of its opening is free again.
+func (c *Classifier) shedJoined(f *flow.Flow) (changed bool) {
+	c.shed.Packets[c.effort]++
+	last := len(f.Opening.Payloads) - 1
+	if c.effort == NoFlowNetwork {
+		c.fill(f, last)
+		changed = set(f, c.packet())
+	}
+	if c.effort == NoLabels || last+1 >= c.model.Arch.Packets {
+		return c.giveUp(f) || changed
+	}
+	return changed
+}
+
+// giveUp makes the label of a flow final for want of time: what the flow network said before, or else what the packet network
+// did, or none.
+func (c *Classifier) giveUp(f *flow.Flow) (changed bool) {
+	c.shed.Flows[c.effort]++
+	if t := c.tracks[f]; t != nil {
+		return c.finish(f, t)
+	}
+	f.Label.Final = true
 	return false
 }
 
@@ -78,10 +127,20 @@ func payload(h *packet.Headers) bool {
 // Ended gives a flow that ends before it was decided its label from what it had, and reports
 // whether the label changed. It must be called for every flow that Packet was given.
 func (c *Classifier) Ended(f *flow.Flow) (changed bool) {
-	if t := c.tracks[f]; t != nil {
+	t := c.tracks[f]
+	if f.Label.Final || t == nil && (f.Opening == nil || len(f.Opening.Payloads) == 0) {
+		return false
+	}
+	if t != nil && t.Packets == len(f.Opening.Payloads) {
 		return c.finish(f, t)
 	}
-	return false
+	// Some of it came when there was no time.
+	if c.effort == Full {
+		t = c.track(f)
+		c.catchUp(f, t)
+		return c.finish(f, t)
+	}
+	return c.giveUp(f)
 }
 
 // set writes the packet network's label and reports whether it is another than before.

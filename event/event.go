@@ -90,7 +90,10 @@ type Window struct {
 	Threshold float64  `json:"threshold"`
 	Anomalous bool     `json:"anomalous"`
 	Lost      uint64   `json:"lost"` // packets known to be missing in this window
-	Model     string   `json:"model"`
+	// Unsure says that the score reaches the threshold, but not without features that are lower than expected, and packets
+	// are missing: it may be for them alone. Such a window is not anomalous.
+	Unsure bool   `json:"unsure,omitempty"`
+	Model  string `json:"model"`
 
 	Vector *window.Vector `json:"-"` // the 53 features; for history, lines do not bear them
 }
@@ -147,6 +150,25 @@ type Stats struct {
 	Drops        map[string]uint64 `json:"drops"`
 	PacketRate   float64           `json:"packets_per_second"` // of traffic time, since the last stats event
 	BitRate      float64           `json:"bits_per_second"`
+	Shed         *Shed             `json:"shed,omitempty"`    // absent when there was time for all work
+	Capture      []Capture         `json:"capture,omitempty"` // live alone: each interface
+}
+
+// Shed tells what networks did not look at because packets came faster than they could.
+type Shed struct {
+	Effort  string            `json:"effort"`  // at the time: full, no_flow_network, no_networks, no_labels
+	Packets map[string]uint64 `json:"packets"` // payload packets, by the effort when they came
+	Flows   map[string]uint64 `json:"flows"`   // flows that were given up, by the effort when they were
+}
+
+// Capture is the count of one interface.
+type Capture struct {
+	Interface string `json:"interface"`
+	Captured  uint64 `json:"captured"`
+	Received  uint64 `json:"received"`           // passed the filter: captured, still waiting, or dropped
+	Dropped   uint64 `json:"dropped"`            // by the kernel for want of room in the rings
+	Missed    uint64 `json:"missed,omitempty"`   // by the card, as its driver tells
+	Oversize  uint64 `json:"oversize,omitempty"` // frames that the card or the kernel had put together of several
 }
 
 // Time is nanoseconds since the Unix epoch, written as RFC 3339 in UTC with microseconds.

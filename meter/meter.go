@@ -77,6 +77,7 @@ type Counters struct {
 	Decoded      [packet.NumReasons]uint64
 	Flow         flow.Stats // sums over the workers
 	Window       window.Stats
+	Lost         uint64 // packets that the capture dropped
 	ClosedForMem uint64 // times that windows closed early because of WindowMemory
 	// TimeOutliers counts packets more than an hour ahead of the stream that too few of the packets
 	// around them agreed with. They count in their flows and windows, but move no clock.
@@ -178,14 +179,19 @@ func (m *Meter) Add(batch []capture.Packet) {
 		m.counters.Decoded[reason]++
 		it.counted = it.counts && nanos >= m.open
 		if it.sweep = believed && (nanos < m.sweepFrom || nanos >= m.sweepTo); it.sweep {
-			second := window.Index(nanos, time.Second)
-			m.sweepFrom, m.sweepTo = window.Start(second, time.Second), window.Start(second+1, time.Second)
+			m.sweepOnce(nanos)
 		}
 		if m.cfg.OnPacket != nil {
 			m.cfg.OnPacket(it.ordinal, nanos, &it.headers, it.counted)
 		}
 	}
 	m.run(m.items[from:])
+}
+
+// sweepOnce notes that flows are swept at a time, and need not be again in the same second.
+func (m *Meter) sweepOnce(nanos int64) {
+	second := window.Index(nanos, time.Second)
+	m.sweepFrom, m.sweepTo = window.Start(second, time.Second), window.Start(second+1, time.Second)
 }
 
 // tick calls OnTick, but for the first packet, at a time that the stream has come to.
@@ -196,10 +202,11 @@ func (m *Meter) tick(nanos int64) {
 	m.nextTick = window.Start(window.Index(nanos, m.cfg.Every)+1, m.cfg.Every)
 }
 
-// Lose counts packets that the capture dropped since the last batch.
-func (m *Meter) Lose(packets uint64) {
-	if _, now := m.Span(); m.series != nil && packets > 0 && now != math.MinInt64 {
-		m.workers[0].windows.Lose(now, packets)
+// Lose counts packets that the capture dropped around a time.
+func (m *Meter) Lose(nanos int64, packets uint64) {
+	m.counters.Lost += packets
+	if m.series != nil && packets > 0 {
+		m.workers[0].windows.Lose(nanos, packets)
 	}
 }
 

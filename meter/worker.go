@@ -51,9 +51,8 @@ func (m *Meter) run(items []item) {
 func (w *worker) take(items []item) {
 	for i := range items {
 		it := &items[i]
-		if it.sweep && w.table != nil {
-			w.at = it.ordinal
-			w.table.Sweep(it.packet.Nanos)
+		if it.sweep {
+			w.sweep(it.ordinal, it.packet.Nanos)
 		}
 		if it.worker != w.index {
 			continue
@@ -74,6 +73,14 @@ func (w *worker) take(items []item) {
 		if f.Label.Final && f.Opening != nil {
 			w.table.Release(f)
 		}
+	}
+}
+
+// sweep ends the flows whose time is over before the packet of an ordinal.
+func (w *worker) sweep(at uint64, nanos int64) {
+	w.at = at
+	if w.table != nil {
+		w.table.Sweep(nanos)
 	}
 }
 

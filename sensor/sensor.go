@@ -28,6 +28,7 @@ type Config struct {
 	Anomaly     *anomaly.Model  // nil: no windows
 	AnomalyName string          // NAME@VERSION of Anomaly
 	Emit        func(*event.Event) error
+	Capture     func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
 }
 
 // StatsEvery is how much traffic time lies between two stats events.
@@ -45,6 +46,7 @@ type Sensor struct {
 	sources  sources
 	last     lastStats
 	incident anomaly.Incident // that the last alert belongs to
+	effort   classify.Effort
 	err      error
 }
 
@@ -103,6 +105,7 @@ func (s *Sensor) Close() (*Summary, error) {
 	_, now := s.meter.Span()
 	s.stats(now)
 	s.summary.Counters = s.meter.Counters()
+	s.summary.Shed = s.shed()
 	for _, w := range s.workers {
 		s.summary.add(w)
 	}
@@ -129,7 +132,10 @@ func (s *Sensor) stats(now int64) {
 	st := &event.Stats{
 		Packets: c.Packets, Bytes: c.Bytes, Flows: c.Flow.Flows, ActiveFlows: uint64(c.Flow.Alive),
 		Windows: uint64(c.Window.Windows), Alerts: s.summary.AlertCount,
-		DecodeErrors: DecodeErrors(&c), Drops: Drops(&c),
+		DecodeErrors: DecodeErrors(&c), Drops: Drops(&c), Shed: s.shed(),
+	}
+	if s.cfg.Capture != nil {
+		st.Capture = s.cfg.Capture()
 	}
 	for _, w := range s.workers {
 		st.Labelled += w.labelled

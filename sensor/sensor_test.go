@@ -3,11 +3,9 @@ package sensor
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,18 +30,7 @@ const windowLen = 2 * time.Second
 // detector alarms on every window that it can score, which are all but the first two.
 func detector(t *testing.T) *anomaly.Model {
 	t.Helper()
-	r := rand.New(rand.NewPCG(1, 1))
-	windows := make([]window.Vector, 60)
-	for i := range windows {
-		for k := range windows[i] {
-			windows[i][k] = r.Float64()
-		}
-	}
-	m, err := anomaly.Train(context.Background(), [][]window.Vector{windows}, anomaly.Options{
-		Profile: anomaly.Paper, Length: windowLen, Hidden: 4, Epochs: 1, Threshold: 1e-9,
-	})
-	must(t, err)
-	return m
+	return detectorOf(t, 0)
 }
 
 // applications is a model that has learned nothing.

@@ -14,7 +14,8 @@ import (
 // Summary is what a person wants to know at the end of a run.
 type Summary struct {
 	Counters   meter.Counters
-	Apps       []AppTotal // most packets first; flows without label last
+	Shed       *event.Shed // nil when there was time for all work
+	Apps       []AppTotal  // most packets first; flows without label last
 	AlertCount uint64
 	Alerts     []event.Alert // the maxAlerts of the highest scores, in order of time
 	Timeline   []Point       // a point per scored window, the first maxPoints
@@ -129,7 +130,7 @@ func Drops(c *meter.Counters) map[string]uint64 {
 		"fragments_unmatched":   c.Flow.FragmentsAlone,
 		"fragments_forgotten":   c.Flow.FragmentsEvicted,
 		"packets_late":          c.Window.Late,
-		"packets_lost":          c.Window.Lost,
+		"packets_lost":          c.Lost,
 		"packets_time_outlier":  c.TimeOutliers,
 		"empty_windows_skipped": uint64(c.Window.Skipped),
 		"windows_closed_early":  c.ClosedForMem,

@@ -22,10 +22,15 @@ func (s *Sensor) window(w *window.Window) {
 	}
 	v := w.Vector()
 	r := s.detector.Score(v)
+	unsure := w.Lost > 0 && r.Anomalous && !surplus(&v, &r)
+	if unsure {
+		r.Anomalous = false
+		s.detector.Reset() // or it would make the next windows odd too
+	}
 	end := w.Start + int64(w.Length)
 	out := event.Window{
 		Start: event.Time(w.Start), Length: w.Length.Seconds(), Packets: w.Packets(),
-		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Model: s.cfg.AnomalyName, Vector: &v,
+		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Unsure: unsure, Model: s.cfg.AnomalyName, Vector: &v,
 	}
 	if r.Scored {
 		out.Score = &r.Score
@@ -47,6 +52,19 @@ func (s *Sensor) window(w *window.Window) {
 		s.summary.Incidents++
 	}
 	s.summary.alert(alert)
+}
+
+// surplus reports whether a window is anomalous for what there is more of than expected. Packets that are missing make counts
+// smaller; shares, means and variances they leave as they are, but for noise. So what a window has too much of was there,
+// however much is missing; what it has too little of may have been lost.
+func surplus(v *window.Vector, r *anomaly.Result) bool {
+	sum := 0.0
+	for i, share := range r.Shares {
+		if v[i] >= r.Expected[i] {
+			sum += share
+		}
+	}
+	return sum >= r.Threshold
 }
 
 // takeApps returns the packets of a window by application, most first, and forgets them.

@@ -220,9 +220,9 @@ func (a *appending) score(w *event.Window) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.tx.ExecContext(a.ctx, `INSERT INTO scores (start, source, length, packets, score, threshold, anomalous, lost, model)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		micros(int64(w.Start)), a.w.source, w.Length, count(w.Packets), w.Score, w.Threshold, w.Anomalous, count(w.Lost), model)
+	_, err = a.tx.ExecContext(a.ctx, `INSERT INTO scores (start, source, length, packets, score, threshold, anomalous, lost, unsure, model)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		micros(int64(w.Start)), a.w.source, w.Length, count(w.Packets), w.Score, w.Threshold, w.Anomalous, count(w.Lost), w.Unsure, model)
 	return err
 }
 

@@ -139,13 +139,13 @@ func (d *Disk) Scores(ctx context.Context, q ScoreQuery) ([]Score, error) {
 	since, until := q.Range.micros()
 	s := stepper{step: q.Step, keep: func(s Score) { scores = append(scores, s) }}
 	err := d.view(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT s.start, s.length, s.packets, s.score, s.threshold, s.anomalous, s.lost, m.ref
+		rows, err := tx.QueryContext(ctx, `SELECT s.start, s.length, s.packets, s.score, s.threshold, s.anomalous, s.lost, s.unsure, m.ref
 			FROM scores s JOIN models m ON m.id = s.model WHERE s.start >= ? AND s.start < ? ORDER BY s.start, s.source, s.model`, since, until)
 		return each(rows, err, func(rows *sql.Rows) error {
 			var one Score
 			var length float64
 			var packets, lost int64
-			if err := rows.Scan(&one.Start, &length, &packets, &one.Score, &one.Threshold, &one.Anomalous, &lost, &one.Model); err != nil {
+			if err := rows.Scan(&one.Start, &length, &packets, &one.Score, &one.Threshold, &one.Anomalous, &lost, &one.Unsure, &one.Model); err != nil {
 				return err
 			}
 			one.Start, one.Length = nanos(one.Start), time.Duration(length*float64(time.Second))

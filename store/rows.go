@@ -98,6 +98,7 @@ type windowRow struct {
 	Threshold float64
 	Anomalous bool
 	Lost      int64
+	Unsure    bool
 	Model     string
 	Known     bool // whether Vector is known
 	Vector    window.Vector
@@ -106,7 +107,7 @@ type windowRow struct {
 func windowRowOf(w *event.Window) windowRow {
 	row := windowRow{
 		Start: micros(int64(w.Start)), Length: w.Length, Packets: count(w.Packets), Score: math.NaN(),
-		Threshold: w.Threshold, Anomalous: w.Anomalous, Lost: count(w.Lost), Model: text(w.Model),
+		Threshold: w.Threshold, Anomalous: w.Anomalous, Lost: count(w.Lost), Unsure: w.Unsure, Model: text(w.Model),
 	}
 	if w.Score != nil {
 		row.Score = *w.Score
@@ -120,7 +121,7 @@ func windowRowOf(w *event.Window) windowRow {
 func (r *windowRow) window() *event.Window {
 	w := &event.Window{
 		Start: event.Time(nanos(r.Start)), Length: r.Length, Packets: uint64(r.Packets),
-		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: uint64(r.Lost), Model: r.Model,
+		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: uint64(r.Lost), Unsure: r.Unsure, Model: r.Model,
 	}
 	if score := r.Score; !math.IsNaN(score) {
 		w.Score = &score
@@ -246,6 +247,7 @@ func (w *batchWriter) window(r *windowRow) {
 	w.float(r.Threshold)
 	w.bool(r.Anomalous)
 	w.uint(r.Lost)
+	w.bool(r.Unsure)
 	w.shared(r.Model)
 	w.bool(r.Known)
 	if r.Known {
@@ -411,6 +413,7 @@ func (r *batchReader) window(row *windowRow) {
 	row.Threshold = r.float()
 	row.Anomalous = r.bool()
 	row.Lost = r.uint()
+	row.Unsure = r.bool()
 	row.Model = r.shared()
 	if row.Known = r.bool(); row.Known {
 		for i := range row.Vector {

@@ -25,7 +25,7 @@ func someRows() (flows []flowRow, windows []windowRow) {
 			f.App, f.Confidence, f.Novel, f.LabelSource, f.LabelPackets, f.Model = "app"+strings.Repeat("é", i%4), 0.25, i%2 == 0, "flow", 10, "apps@1"
 		}
 		flows = append(flows, f)
-		w := windowRow{Start: math.MinInt64/1000 + int64(i), Length: 0.5, Packets: int64(i), Score: float64(i), Threshold: 1, Anomalous: i > 1, Lost: int64(i % 2), Model: "a@1"}
+		w := windowRow{Start: math.MinInt64/1000 + int64(i), Length: 0.5, Packets: int64(i), Score: float64(i), Threshold: 1, Anomalous: i > 1, Lost: int64(i % 2), Unsure: i%2 == 1, Model: "a@1"}
 		if i%2 == 0 {
 			w.Known = true
 			for k := range w.Vector {

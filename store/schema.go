@@ -64,6 +64,7 @@ CREATE TABLE scores (
 	threshold REAL NOT NULL,
 	anomalous INTEGER NOT NULL,
 	lost      INTEGER NOT NULL,
+	unsure    INTEGER NOT NULL,          -- the score reaches the threshold, but perhaps for lost packets alone
 	model     INTEGER NOT NULL,
 	PRIMARY KEY (start, source, model)
 ) WITHOUT ROWID;

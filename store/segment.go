@@ -71,6 +71,7 @@ var windowSchema = func() *parquet.Schema {
 		{"threshold", reflect.TypeFor[float64](), ""},
 		{"anomalous", reflect.TypeFor[bool](), ""},
 		{"lost", reflect.TypeFor[int64](), ""},
+		{"unsure", reflect.TypeFor[bool](), ""},
 		{"model", reflect.TypeFor[string](), ",dict"},
 	}
 	var fields []reflect.StructField
@@ -89,7 +90,7 @@ var windowSchema = func() *parquet.Schema {
 }()
 
 // windowColumns is how many columns of a segment of windows come before the features.
-const windowColumns = 7
+const windowColumns = 8
 
 // packetsFeature is the feature that is the number of packets of a window.
 var packetsFeature = slices.Index(window.Names[:], "packets")
@@ -123,7 +124,7 @@ func (r *windowRow) values() parquet.Row {
 		parquet.Int64Value(r.Start).Level(0, 0, 0), parquet.DoubleValue(r.Length).Level(0, 0, 1),
 		optional(r.Score, !math.IsNaN(r.Score), 2), parquet.DoubleValue(r.Threshold).Level(0, 0, 3),
 		parquet.BooleanValue(r.Anomalous).Level(0, 0, 4), parquet.Int64Value(r.Lost).Level(0, 0, 5),
-		parquet.ByteArrayValue([]byte(r.Model)).Level(0, 0, 6),
+		parquet.BooleanValue(r.Unsure).Level(0, 0, 6), parquet.ByteArrayValue([]byte(r.Model)).Level(0, 0, 7),
 	}
 	for i, x := range r.Vector {
 		if i == packetsFeature {
@@ -142,7 +143,7 @@ func (r *windowRow) setValues(row parquet.Row) error {
 	}
 	*r = windowRow{
 		Start: row[0].Int64(), Length: row[1].Double(), Score: math.NaN(), Threshold: row[3].Double(),
-		Anomalous: row[4].Boolean(), Lost: row[5].Int64(), Model: row[6].String(),
+		Anomalous: row[4].Boolean(), Lost: row[5].Int64(), Unsure: row[6].Boolean(), Model: row[7].String(),
 	}
 	if !row[2].IsNull() {
 		r.Score = row[2].Double()

@@ -210,6 +210,7 @@ type Score struct {
 	Threshold float64
 	Anomalous bool
 	Lost      uint64 // packets known to be missing
+	Unsure    bool   // the score reaches the threshold, but perhaps for lost packets alone
 	Model     string
 }
 

@@ -123,6 +123,15 @@ func (s *Series) Close(before int64, taken ...[]Part) {
 // SkipGaps leaves out all empty windows from here on and tells them as skipped.
 func (s *Series) SkipGaps() { s.maxGap = 0 }
 
+// Restart begins the series anew, for when the clock was set: the next window follows on no other. All windows must have been
+// closed; workers are the accumulators of the series.
+func (s *Series) Restart(workers ...*Accumulator) {
+	s.started, s.run, s.skipped = false, 0, 0
+	for _, a := range workers {
+		a.closed = math.MinInt64
+	}
+}
+
 // fill emits the empty windows before index.
 func (s *Series) fill(index int64) {
 	if !s.started || index <= s.next {

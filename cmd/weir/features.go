@@ -91,6 +91,7 @@ ends in .parquet is written as Parquet.`,
 		},
 	}
 	in.flags(c)
+	in.filter.flags(c)
 	win.flags(c)
 	c.Flags().StringVarP(&file, "output", "o", "", "file to write (default stdout)")
 	return c

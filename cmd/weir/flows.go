@@ -80,6 +80,7 @@ asked for holds.`,
 		},
 	}
 	in.flags(c)
+	in.filter.flags(c)
 	stored.flags(c)
 	c.PreRunE = stored.orCaptures(&in, c.PreRunE)
 	c.Flags().StringVarP(&file, "output", "o", "", "file to write (default stdout)")

@@ -62,7 +62,7 @@ func (h *history) captures(files []string) error {
 	all := sha256.New()
 	known := true // by their content, so that they are recognised
 	for _, file := range files {
-		id, err := identity(file)
+		id, err := captureIdentity(file)
 		if err != nil {
 			continue // reading it tells
 		}
@@ -79,6 +79,15 @@ func (h *history) captures(files []string) error {
 		slog.Info("what comes through a pipe is not recognised: read twice, it stands in the history twice")
 	}
 	return h.begin(s, true)
+}
+
+// watching begins the history of what passes on interfaces: a source of its own each time.
+func (h *history) watching(interfaces []string) error {
+	if h.store == nil {
+		return nil
+	}
+	name := fmt.Sprintf("%s since %s", strings.Join(interfaces, ", "), time.Now().UTC().Format(time.RFC3339Nano))
+	return h.begin(store.Source{Name: name, Settings: h.settings}, false)
 }
 
 // begin begins the history of a source. With wait, watching waits for the store; otherwise it goes on whatever the
@@ -155,10 +164,10 @@ func (h *history) close() error {
 	return err
 }
 
-// identity returns what a capture is recognised by: a hash of its size, beginning and end, since captures are too long to be
+// captureIdentity returns what a capture is recognised by: a hash of its size, beginning and end, since captures are too long to be
 // read twice. That of a pipe is empty. Captures that differ in the middle alone are told apart by their
 // events, which a store has a digest of.
-func identity(file string) (string, error) {
+func captureIdentity(file string) (string, error) {
 	if file == "-" {
 		return "", nil
 	}

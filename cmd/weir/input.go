@@ -23,6 +23,7 @@ type input struct {
 	opened []string                    // the captures that files stood for, once read was called
 	onOpen func(opened []string) error // called before the first packet; nil: nothing to do
 	tunnelsFlag
+	filter filterFlags // of the commands that have them
 }
 
 func (in *input) flags(c *cobra.Command) {
@@ -35,7 +36,7 @@ func (in *input) flags(c *cobra.Command) {
 		if len(in.files) == 0 {
 			return usageError{errors.New("no input: name captures with -r")}
 		}
-		return nil
+		return in.filter.parse(nil)
 	}
 }
 
@@ -59,7 +60,11 @@ func (in *input) read(ctx context.Context, add func(r *capture.Reader, batch []c
 		n, err := r.Read(batch)
 		if n > 0 {
 			packets += uint64(n)
-			if err := add(r, batch[:n]); err != nil {
+			wanted, err := in.filter.keep(batch[:n])
+			if err != nil {
+				return err
+			}
+			if err := add(r, wanted); err != nil {
 				return err
 			}
 		}

@@ -32,7 +32,7 @@ type storedFlows struct {
 // The flags of weir flows that go with history alone, and those that go with captures alone.
 var (
 	historyFlags = []string{"store", "since", "until", "app", "host", "port", "novel", "newest", "limit", "json"}
-	captureFlags = []string{"table", "directional", "apps", "lifetime", "tunnels"}
+	captureFlags = []string{"table", "directional", "apps", "lifetime", "tunnels", "filter", "bpf"}
 )
 
 func (f *storedFlows) flags(c *cobra.Command) {

@@ -220,7 +220,7 @@ func testWindows(t *testing.T, s store.Store) {
 	scores := func(windows []event.Window) (all []store.Score) {
 		for _, w := range windows {
 			all = append(all, store.Score{Start: int64(w.Start), Length: WindowLength, Packets: w.Packets, Score: w.Score,
-				Threshold: w.Threshold, Anomalous: w.Anomalous, Lost: w.Lost, Model: w.Model})
+				Threshold: w.Threshold, Anomalous: w.Anomalous, Lost: w.Lost, Unsure: w.Unsure, Model: w.Model})
 		}
 		return all
 	}

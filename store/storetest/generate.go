@@ -132,7 +132,7 @@ func (g *Generator) close() {
 		w.Score, w.Anomalous = &score, g.alarm > 0
 	}
 	if r.IntN(50) == 0 {
-		w.Lost = uint64(r.IntN(10))
+		w.Lost, w.Unsure = uint64(r.IntN(10)), r.IntN(2) == 0
 	}
 	g.queue = append(g.queue, event.Event{Nanos: end, Type: event.TypeWindow, Window: &w})
 	if w.Anomalous {

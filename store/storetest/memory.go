@@ -278,7 +278,7 @@ func (m *Memory) Scores(_ context.Context, q store.ScoreQuery) ([]store.Score, e
 	for _, w := range m.windowsIn(q.Range) {
 		scores = append(scores, store.Score{
 			Start: int64(w.Start), Length: time.Duration(w.Length * float64(time.Second)), Packets: w.Packets, Score: w.Score,
-			Threshold: w.Threshold, Anomalous: w.Anomalous, Lost: w.Lost, Model: w.Model,
+			Threshold: w.Threshold, Anomalous: w.Anomalous, Lost: w.Lost, Unsure: w.Unsure, Model: w.Model,
 		})
 	}
 	return store.Thin(scores, q.Step), nil
