@@ -62,7 +62,7 @@ func (h *history) captures(files []string) error {
 	all := sha256.New()
 	known := true // by their content, so that they are recognised
 	for _, file := range files {
-		id, err := identity(file)
+		id, err := captureIdentity(file)
 		if err != nil {
 			continue // reading it tells
 		}
@@ -155,10 +155,10 @@ func (h *history) close() error {
 	return err
 }
 
-// identity returns what a capture is recognised by: a hash of its size, beginning and end, since captures are too long to be
+// captureIdentity returns what a capture is recognised by: a hash of its size, beginning and end, since captures are too long to be
 // read twice. That of a pipe is empty. Captures that differ in the middle alone are told apart by their
 // events, which a store has a digest of.
-func identity(file string) (string, error) {
+func captureIdentity(file string) (string, error) {
 	if file == "-" {
 		return "", nil
 	}
