@@ -38,24 +38,23 @@ const (
 // ErrChanged says that a source which was read again gives other events than those that are stored.
 var ErrChanged = errors.New("its events are not those that the store has of it: another version of weir, or other options")
 
-// Recorder writes events to a store, in a goroutine of its own and through a bounded queue. Write and
-// Close are used by one goroutine, Lost by any.
+// Recorder writes events to a store, in a goroutine of its own and through a bounded queue. Events are
+// written by one goroutine; Close and Lost may be called by another.
 type Recorder struct {
 	store  Store
 	opts   RecorderOptions
-	stored Position // at the beginning
-	at     Position // of the last event
-	closed bool
+	stored Position      // at the beginning
 	wake   chan struct{} // there is enough to store
 	ended  sync.WaitGroup
 
 	mu       sync.Mutex
+	at       Position  // of the last event
 	room     sync.Cond // the queue has become shorter, or err was set
 	queue    []*chunk  // the last one takes more
 	free     []*chunk  // to be used again
 	size     int       // bytes of the queue and of what is being stored
 	closing  bool      // no more events come
-	err      error     // with Wait: why no more is taken
+	err      error     // why no more is taken
 	lost     map[string]uint64
 	cause    string // reason of what is lost now; "": the store works
 	losing   uint64 // events lost since this was told; 0: none are
@@ -123,35 +122,34 @@ func (r *Recorder) Stored() Position { return r.stored }
 
 // Write takes the next event of the source. It copies what a sensor uses again; alerts and statistics must not
 // change any more. Events that are stored already are skipped. With Wait it returns why the store
-// fails, or ErrChanged. After Close it does nothing.
+// fails; ErrChanged it returns in either case. After Close it does nothing.
 func (r *Recorder) Write(e *event.Event) error {
-	if r.closed {
-		return nil
-	}
-	r.at.Ordinal++
-	r.at.Digest = digest(r.at.Digest, e)
-	if r.at.Ordinal <= r.stored.Ordinal {
-		if r.at.Ordinal == r.stored.Ordinal && r.at.Digest != r.stored.Digest {
-			return r.refuse()
-		}
-		return nil
-	}
-	if r.stored.Done {
-		return r.refuse()
-	}
-	size := eventSize(e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.opts.Wait && r.err == nil && r.size > 0 && r.size+size > r.opts.Queue {
+	if r.closing || r.err != nil {
+		return r.err
+	}
+	at := Position{Ordinal: r.at.Ordinal + 1, Digest: digest(r.at.Digest, e)}
+	if at.Ordinal == r.stored.Ordinal && at.Digest != r.stored.Digest || at.Ordinal > r.stored.Ordinal && r.stored.Done {
+		r.err = ErrChanged
+		return r.err
+	}
+	if at.Ordinal <= r.stored.Ordinal {
+		r.at = at
+		return nil
+	}
+	size := eventSize(e)
+	for r.opts.Wait && r.err == nil && !r.closing && r.size > 0 && r.size+size > r.opts.Queue {
 		r.signal()
 		r.room.Wait()
 	}
-	if r.err != nil {
-		return r.err
+	if r.closing || r.err != nil {
+		return r.err // and the event is not behind us
 	}
+	r.at = at
 	if r.size+size > r.opts.Queue && !r.opts.Wait {
 		r.lose(1)
-		r.last().at = r.at // what is lost lies behind
+		r.last().at = at // what is lost is behind us
 		return nil
 	}
 	c := r.last()
@@ -159,7 +157,7 @@ func (r *Recorder) Write(e *event.Event) error {
 		c.size += size
 		r.size += size
 	}
-	c.at = r.at
+	c.at = at
 	if len(r.queue) >= commitChunks || r.size >= r.opts.Queue/4 {
 		r.signal()
 	}
@@ -172,17 +170,6 @@ func (r *Recorder) signal() {
 	case r.wake <- struct{}{}:
 	default:
 	}
-}
-
-// refuse ends the recording of a source that is not the one that was stored.
-func (r *Recorder) refuse() error {
-	r.closed = true
-	r.mu.Lock()
-	r.closing, r.queue = true, nil
-	r.mu.Unlock()
-	r.signal()
-	r.ended.Wait()
-	return ErrChanged
 }
 
 // last returns the chunk that takes the next event.
@@ -290,30 +277,26 @@ func (r *Recorder) lose(n int) {
 }
 
 // Close stores what waits and ends the recording: with done the source has ended, and reading it
-// again gives nothing new; without, it may go on where it was. With Wait it returns why the store
-// failed.
+// again gives nothing new; without, it may go on where it was. It returns what Write returns. Events that
+// are written later are not taken.
 func (r *Recorder) Close(done bool) error {
-	if r.closed {
+	r.mu.Lock()
+	first := !r.closing
+	r.closing = true
+	if first && r.err == nil {
+		at := r.at
+		at.Done = done
+		switch {
+		case done && at.Ordinal < r.stored.Ordinal:
+			r.err = ErrChanged
+		case at.Ordinal >= r.stored.Ordinal && at != r.stored:
+			r.last().at = at
+		}
+	}
+	r.mu.Unlock()
+	if !first {
 		return nil
 	}
-	r.closed = true
-	r.at.Done = done
-	if done && r.at.Ordinal < r.stored.Ordinal {
-		return errors.Join(ErrChanged, r.end())
-	}
-	r.mu.Lock()
-	if r.at.Ordinal >= r.stored.Ordinal && r.at != r.stored && r.err == nil {
-		r.last().at = r.at
-	}
-	r.mu.Unlock()
-	return r.end()
-}
-
-// end stores what is in the queue and waits for it.
-func (r *Recorder) end() error {
-	r.mu.Lock()
-	r.closing = true
-	r.mu.Unlock()
 	r.signal()
 	r.ended.Wait()
 	return r.err

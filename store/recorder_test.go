@@ -263,6 +263,40 @@ func TestRecorderWaits(t *testing.T) {
 		t.Errorf("stored up to %d, lost %v", at.Ordinal, r.Lost())
 	}
 
+	// Whoever closes while another waits leaves out the event that waits, and nothing before it.
+	s = &moody{Memory: storetest.NewMemory()}
+	hold = make(chan struct{})
+	s.set(nil, hold)
+	r = recorder(t, s, store.RecorderOptions{Wait: true, Queue: 20_000})
+	n := make(chan int)
+	go func() {
+		written := 0
+		for i := range events {
+			if r.Write(&events[i]) != nil {
+				break
+			}
+			written++
+		}
+		n <- written
+	}()
+	eventually(t, "the queue was full", func() bool { return s.tries() > 0 })
+	time.Sleep(20 * time.Millisecond)
+	closed := make(chan error)
+	go func() { closed <- r.Close(false) }()
+	time.Sleep(5 * time.Millisecond)
+	close(hold)
+	must(t, <-closed)
+	<-n
+	want := storetest.NewMemory()
+	_, err := want.Begin(ctx, source)
+	must(t, err)
+	at := position(t, s)
+	must(t, want.Append(ctx, events[:at.Ordinal], at))
+	compare(t, "flow", s.Flows(ctx, store.FlowQuery{}), want.Flows(ctx, store.FlowQuery{}))
+	if at.Ordinal == 0 || at.Ordinal > 100 || at.Done {
+		t.Errorf("stored up to %+v", at)
+	}
+
 	// Locked is not broken.
 	var told told
 	s = &moody{Memory: storetest.NewMemory(), err: store.ErrLocked}
