@@ -22,8 +22,8 @@ var order = [][]string{
 	{"flow", "window"},
 	{"meter", "event"},
 	{"classify", "anomaly"},
-	{"dataset", "evaluate"},
-	{"train", "sensor"},
+	{"dataset", "evaluate", "store"},
+	{"train", "sensor", "store/storetest"},
 	{"cmd/weir", "lab", "bench/corpus", "bench/path"},
 }
 
@@ -38,6 +38,7 @@ var forbidden = map[string][]string{
 	"meter":    {"nn", "model"},
 	"event":    {"nn", "model", "meter"},
 	"lab":      {"cmd/weir", "sensor", "train"},
+	"store":    {"packet", "capture", "flow", "meter", "nn", "model", "classify"}, // history knows events, no packets
 
 	"bench/corpus": {"capture", "packet"}, // what makes captures to measure with shares nothing with what is measured
 }

@@ -62,6 +62,15 @@ func (w *Writer) appendFlow(b []byte, f *Flow) (line []byte, ok bool) {
 	if f.Novel {
 		b = append(b, `,"novel":true`...)
 	}
+	if f.LabelSource != "" {
+		b = appendText(append(b, `,"label_source":`...), f.LabelSource)
+	}
+	if f.LabelPackets != 0 {
+		b = strconv.AppendInt(append(b, `,"label_packets":`...), int64(f.LabelPackets), 10)
+	}
+	if f.Model != "" {
+		b = appendText(append(b, `,"model":`...), f.Model)
+	}
 	return b, ok
 }
 

@@ -32,7 +32,7 @@ func FuzzAppend(f *testing.F) {
 			PayloadToServer: n / 13, PayloadToClient: n / 17, Start: Time(start), End: Time(nanos), Reason: other, App: text, Novel: yes,
 		}
 		if yes {
-			flow.Confidence = &v
+			flow.Confidence, flow.LabelSource, flow.LabelPackets, flow.Model = &v, other, int(n), text
 		}
 		for _, e := range []*Event{
 			{Nanos: nanos, Type: TypeLabel, Tuple: tuple, Label: &Label{text, v, other, int(n), yes, text}},
@@ -90,6 +90,6 @@ func BenchmarkOfFlow(b *testing.B) {
 	f := &flow.Flow{Key: flow.Key{Src: packet.Addr{10, 0, 0, 1}, Dst: packet.Addr{198, 18, 200, 200}, SrcPort: 50_000, DstPort: 443, Version: 4, Proto: packet.TCP, Kind: flow.Ports}}
 	b.ReportAllocs()
 	for b.Loop() {
-		OfFlow(f, "")
+		OfFlow(f, "", "")
 	}
 }

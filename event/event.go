@@ -7,8 +7,11 @@
 package event
 
 import (
+	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/weirnet/weir/window"
 )
 
 // Type is the value of event_type; the object of the event bears the same name.
@@ -73,6 +76,9 @@ type Flow struct {
 	App             string   `json:"app,omitempty"`        // absent without a label
 	Confidence      *float64 `json:"confidence,omitempty"` // absent without a label
 	Novel           bool     `json:"novel,omitempty"`
+	LabelSource     string   `json:"label_source,omitempty"`  // packet: the CNN said so; flow: the LSTM; absent without a label
+	LabelPackets    int      `json:"label_packets,omitempty"` // payload packets the label rests on
+	Model           string   `json:"model,omitempty"`         // that gave the label
 }
 
 // Window is a scored unit of time.
@@ -88,6 +94,8 @@ type Window struct {
 	// are missing: it may be for them alone. Such a window is not anomalous.
 	Unsure bool   `json:"unsure,omitempty"`
 	Model  string `json:"model"`
+
+	Vector *window.Vector `json:"-"` // the 53 features; for history, lines do not bear them
 }
 
 // Alert is an anomalous window with its explanation.
@@ -169,6 +177,16 @@ type Time int64
 // MarshalJSON implements json.Marshaler.
 func (t Time) MarshalJSON() ([]byte, error) {
 	return t.append(make([]byte, 0, 32)), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Time) UnmarshalJSON(text []byte) error {
+	at, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(text))
+	if err != nil {
+		return fmt.Errorf("event: %w", err)
+	}
+	*t = Time(at.UnixNano())
+	return nil
 }
 
 func (t Time) append(dst []byte) []byte {

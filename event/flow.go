@@ -27,8 +27,9 @@ func (t *Tuple) of(f *flow.Flow) {
 	}
 }
 
-// OfFlow returns the account of an ended flow; app is the name of its label, empty without one.
-func OfFlow(f *flow.Flow, app string) *Event {
+// OfFlow returns the account of an ended flow; app is the name of its label and model what gave it, both
+// empty without one.
+func OfFlow(f *flow.Flow, app, model string) *Event {
 	all := new(struct {
 		Event
 		Tuple
@@ -46,6 +47,7 @@ func OfFlow(f *flow.Flow, app string) *Event {
 	if app != "" {
 		all.confidence = float64(f.Label.Confidence)
 		all.Flow.App, all.Flow.Confidence, all.Flow.Novel = app, &all.confidence, f.Label.Novel
+		all.Flow.LabelSource, all.Flow.LabelPackets, all.Flow.Model = f.Label.Source.String(), int(f.Label.Packets), model
 	}
 	all.Event = Event{Nanos: f.Last, Type: TypeFlow, Tuple: &all.Tuple, Flow: &all.Flow}
 	return &all.Event

@@ -164,7 +164,11 @@ type endedFlows struct {
 
 // Ended implements meter.Handler.
 func (w *endedFlows) Ended(f *flow.Flow, at uint64) {
-	w.queue.Put(at, f.FirstPacket, event.OfFlow(f, w.app(f)))
+	app, model := w.app(f), ""
+	if app != "" {
+		model = w.cfg.Apps.Name
+	}
+	w.queue.Put(at, f.FirstPacket, event.OfFlow(f, app, model))
 }
 
 // app is the name of a flow's label, empty without one.

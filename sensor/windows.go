@@ -29,7 +29,7 @@ func (s *Sensor) window(w *window.Window) {
 	end := w.Start + int64(w.Length)
 	out := event.Window{
 		Start: event.Time(w.Start), Length: w.Length.Seconds(), Packets: w.Packets(),
-		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Unsure: unsure, Model: s.cfg.AnomalyName,
+		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Unsure: unsure, Model: s.cfg.AnomalyName, Vector: &v,
 	}
 	if r.Scored {
 		out.Score = &r.Score

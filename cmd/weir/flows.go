@@ -25,6 +25,7 @@ import (
 func newFlows(g *shared) *cobra.Command {
 	var (
 		in          input
+		stored      storedFlows
 		file        string
 		table       bool
 		directional bool
@@ -33,12 +34,21 @@ func newFlows(g *shared) *cobra.Command {
 		memory      flowMemory
 	)
 	c := &cobra.Command{
-		Use:   "flows -r FILE…",
-		Short: "Write one JSON line per flow",
-		Long: `Write one JSON line per flow, in the order in which the flows end, or with --table the columns of
+		Use:   "flows -r FILE… | --store DIR",
+		Short: "Write one JSON line per flow, or search the flows that are stored",
+		Long: `With -r, write one JSON line per flow, in the order in which the flows end, or with --table the columns of
 paper A's flow table as it stands after the last packet. With --apps each flow bears its label. A flow is the packets of one 5-tuple,
-both directions, that follow each other within the lifetime.`,
+both directions, that follow each other within the lifetime.
+
+Without -r, print the flows that weir run --store has stored, in the order of their last packets: those for which all that is
+asked for holds.`,
+		Example: `  weir flows -r monday.pcap
+  weir flows --since 2h --host 10.0.0.7
+  weir flows --store history --since 2026-11-22T01:00:00Z --app ssh --novel --json`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if len(in.files) == 0 {
+				return stored.print(c, g, file)
+			}
 			if lifetime <= 0 {
 				return usageError{fmt.Errorf("--lifetime %v: must be more than zero", lifetime)}
 			}
@@ -67,12 +77,15 @@ both directions, that follow each other within the lifetime.`,
 			}
 			w := event.NewWriter(out)
 			_, err = g.meterFlows(c.Context(), &in, cfg, m, func(f *flow.Flow, _ bool) error {
-				return w.Write(event.OfFlow(f, labelName(m, f)))
+				app, model := labelName(m, f)
+				return w.Write(event.OfFlow(f, app, model))
 			})
 			return finish(errors.Join(err, w.Flush()))
 		},
 	}
 	in.flags(c)
+	stored.flags(c)
+	c.PreRunE = stored.orCaptures(&in, c.PreRunE)
 	c.Flags().StringVarP(&file, "output", "o", "", "file to write (default stdout)")
 	c.Flags().BoolVar(&table, "table", false, "print the columns of paper A's flow table")
 	c.Flags().BoolVar(&directional, "directional", false, "keep the two directions of a flow apart")
@@ -160,12 +173,12 @@ func (l labelledFlows) Ended(f *flow.Flow, at uint64) {
 	l.endedFlows.Ended(f, at)
 }
 
-// labelName is the name of a flow's label, empty without one.
-func labelName(m *classify.Model, f *flow.Flow) string {
+// labelName is the name of a flow's label and that of the model which gave it, both empty without one.
+func labelName(m *classify.Model, f *flow.Flow) (app, model string) {
 	if m == nil || f.Label.Class == flow.NoClass {
-		return ""
+		return "", ""
 	}
-	return m.Labels[f.Label.Class]
+	return m.Labels[f.Label.Class], m.Name
 }
 
 // flowTable prints paper A's figure 3: the rows that are in the table after the last packet.
@@ -187,7 +200,7 @@ func (g *shared) flowTable(ctx context.Context, in *input, cfg meter.Config, m *
 			continue // the next packet of any flow would have ended it
 		}
 		label := "-"
-		if name := labelName(m, f); name != "" {
+		if name, _ := labelName(m, f); name != "" {
 			label = printable(name)
 		}
 		src, dst := f.Key.Source(), f.Key.Destination()

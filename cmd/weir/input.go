@@ -22,7 +22,8 @@ type input struct {
 	files  []string
 	opened []string // the captures that files stood for, once read was called
 	filter filterFlags
-	quiet  bool // says nothing of what the filter passed
+	quiet  bool                        // says nothing of what the filter passed
+	onOpen func(opened []string) error // called before the first packet; nil: nothing to do
 	tunnelsFlag
 }
 
@@ -53,6 +54,11 @@ func (in *input) read(ctx context.Context, wait func(), add func(r *capture.Read
 	defer r.Close()
 	in.opened = r.Files()
 	r.Keep(in.filter.wanted())
+	if in.onOpen != nil {
+		if err := in.onOpen(in.opened); err != nil {
+			return err
+		}
+	}
 	batch := make([]capture.Packet, batchLen)
 	var packets uint64
 	for {

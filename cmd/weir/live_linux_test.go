@@ -221,7 +221,7 @@ func (b *bench) flowFacts(file string) (facts []string) {
 		if e.Type != "flow" {
 			continue
 		}
-		for _, of := range []string{"start", "end", "app", "confidence", "novel"} {
+		for _, of := range []string{"start", "end", "app", "confidence", "novel", "label_source", "label_packets", "model"} {
 			delete(e.Flow, of)
 		}
 		facts = append(facts, fmt.Sprintln(e.Src, e.Port, e.Dest, e.Other, e.Proto, e.ID, e.Flow))
@@ -417,7 +417,7 @@ func (b *bench) compare(name, liveFile, replayFile string, sent int) {
 	}
 	b.t.Logf("%s: no time for all labels: %v", name, shed)
 	// Windows are the same, and so are all flows but for the label of those that were given up.
-	label := regexp.MustCompile(`,"app":"[^"]*","confidence":[^,}]*(,"novel":true)?`)
+	label := regexp.MustCompile(`,"app":"[^"]*","confidence":[^,}]*(,"novel":true)?,"label_source":"[^"]*","label_packets":\d+,"model":"[^"]*"`)
 	apps := regexp.MustCompile(`,"apps":\[[^\]]*\]`)
 	strip := func(lines []string) (rest []string) {
 		for _, line := range lines {

@@ -63,6 +63,10 @@ func TestScripts(t *testing.T) {
 			"samemodel": scriptSameModel,
 			"interrupt": scriptInterrupt,
 			"killsaves": scriptKillSaves,
+			"sameflows": scriptSameFlows,
+			"manyflows": scriptManyFlows,
+			"breakruns": scriptBreakRuns,
+			"halfway":   scriptHalfway,
 		},
 		RequireUniqueNames: true,
 	})
@@ -314,7 +318,15 @@ func scriptSameModel(ts *testscript.TestScript, neg bool, args []string) {
 
 // start starts a command in the script's directory, with its stderr collected.
 func start(ts *testscript.TestScript, args []string) (*exec.Cmd, *bytes.Buffer) {
+	return startWith(ts, nil, args)
+}
+
+// startWith starts a command that reads from stdin.
+func startWith(ts *testscript.TestScript, stdin *os.File, args []string) (*exec.Cmd, *bytes.Buffer) {
 	cmd := exec.Command(args[0], args[1:]...)
+	if stdin != nil {
+		cmd.Stdin = stdin
+	}
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"))
 	stderr := new(bytes.Buffer)

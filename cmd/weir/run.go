@@ -21,6 +21,7 @@ import (
 func newRun(g *shared) *cobra.Command {
 	var (
 		in                         input
+		keep                       history
 		live                       liveInput
 		late                       latenessFlag
 		memory                     flowMemory
@@ -89,19 +90,32 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				defer live.live.Close()
 				cfg.Capture = live.counts
 			}
+			if keep.dir != "" { // as the user that live.open has become
+				if file == "" {
+					cfg.Emit = nil
+				}
+				if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil {
+					return finish(finishPage(err))
+				}
+				in.onOpen, cfg.Emit = keep.captures, keep.beside(cfg.Emit)
+			}
 			s, err := sensor.New(cfg, g.workers)
 			if err != nil {
-				return finish(finishPage(usageError{err}))
+				return finish(finishPage(errors.Join(usageError{err}, keep.close())))
 			}
 			started := time.Now()
 			var readErr error
 			if watching {
+				if err := keep.watching(live.interfaces); err != nil {
+					return finish(finishPage(errors.Join(err, keep.close())))
+				}
 				readErr = live.watch(c.Context(), g, s, w.Flush)
 			} else {
 				readErr = in.read(c.Context(), s.Wait, func(r *capture.Reader, batch []capture.Packet) error { return s.Add(r.File(), batch) })
 			}
+			kept := keep.read(readErr)
 			summary, err := s.Close()
-			if err := finish(errors.Join(err, w.Flush())); err != nil {
+			if err := finish(errors.Join(err, kept, keep.close(), w.Flush())); err != nil {
 				return finishPage(err)
 			}
 			if !g.quiet && !g.logJSON {
@@ -121,12 +135,37 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 	live.flags(c)
 	c.PreRunE = live.orFiles(&in, &list, c.PreRunE)
 	c.Flags().BoolVarP(&list, "list-interfaces", "D", false, "list the interfaces and stop")
-	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout)")
+	keep.flags(c)
+	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout, or nowhere with --store)")
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
 	memory.flags(c)
 	c.Flags().StringVar(&page, "report", "", "file for the report with figures, one HTML page")
 	return c
+}
+
+// runSettings says what decides the events of a run beside its input: history holds each capture as read in one way.
+func runSettings(cfg *sensor.Config, f *filterFlags) string {
+	var parts []string
+	if cfg.Apps != nil {
+		parts = append(parts, "apps "+cfg.Apps.Name)
+	}
+	if cfg.Anomaly != nil {
+		parts = append(parts, "anomaly "+cfg.AnomalyName)
+	}
+	if cfg.Meter.Tunnels {
+		parts = append(parts, "tunnels")
+	}
+	switch {
+	case f.expr != nil:
+		parts = append(parts, "filter "+f.expr.String())
+	case f.file != "":
+		parts = append(parts, "filter of "+f.file)
+	}
+	if len(parts) == 0 {
+		return "no models"
+	}
+	return strings.Join(parts, ", ")
 }
 
 const barWidth = 30
