@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -141,10 +142,18 @@ func (b *bench) start(name string, args ...string) *watching {
 	return w
 }
 
+// signal sends the program a signal.
+func (w *watching) signal(s os.Signal) {
+	w.b.t.Helper()
+	if err := w.cmd.Process.Signal(s); err != nil {
+		w.b.t.Fatal(err)
+	}
+}
+
 // stop interrupts the program and wants it to end well.
 func (w *watching) stop() {
 	w.b.t.Helper()
-	w.cmd.Process.Signal(os.Interrupt)
+	w.signal(os.Interrupt)
 	ended := make(chan error, 1)
 	go func() { ended <- w.cmd.Wait() }()
 	select {
@@ -167,6 +176,26 @@ func (b *bench) await(ok func() bool) bool {
 	return true
 }
 
+// countsLine is what weir prints when it has ended.
+var countsLine = regexp.MustCompile(`(?m)^(\d+) packets captured, (\d+) received by filter, (\d+) dropped by kernel$`)
+
+// counts returns what a weir that has ended says of packets.
+func (w *watching) counts() (captured, received, dropped int) {
+	w.b.t.Helper()
+	m := countsLine.FindStringSubmatch(w.stderr.String())
+	if m == nil {
+		w.b.t.Fatalf("%s tells no counts\n%s", w.name, w.stderr.String())
+	}
+	var errs [3]error
+	captured, errs[0] = strconv.Atoi(m[1])
+	received, errs[1] = strconv.Atoi(m[2])
+	dropped, errs[2] = strconv.Atoi(m[3])
+	if err := errors.Join(errs[:]...); err != nil {
+		w.b.t.Fatal(err)
+	}
+	return captured, received, dropped
+}
+
 // until waits for a condition that must come.
 func (b *bench) until(what string, ok func() bool) {
 	b.t.Helper()
@@ -177,6 +206,22 @@ func (b *bench) until(what string, ok func() bool) {
 
 // path returns the path of a file of the test.
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+
+// sample returns the path of a sample capture.
+func (b *bench) sample(name string) string {
+	b.t.Helper()
+	path, err := filepath.Abs(filepath.Join("../../samples", name))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return path
+}
+
+// trainAnomaly makes a detector of windows of half a second.
+func (b *bench) trainAnomaly() {
+	b.t.Helper()
+	b.run("", b.weir, "train", "anomaly", "-q", "-r", b.sample("normal.pcapng.zst"), "--window", "500ms", "--epochs", "3")
+}
 
 // size returns the size of a file of the test, 0 before it is there.
 func (b *bench) size(name string) int64 {
@@ -338,10 +383,6 @@ func TestLiveEqualsReplay(t *testing.T) {
 		t.Skip("not in short mode")
 	}
 	b := newBench(t)
-	samples, err := filepath.Abs("../../samples")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, label := range []string{"dns", "http", "ssh"} {
 		for n := 1; n <= 3; n++ {
 			dir := filepath.Join(b.dir, "learn", label)
@@ -349,13 +390,13 @@ func TestLiveEqualsReplay(t *testing.T) {
 				t.Fatal(err)
 			}
 			name := fmt.Sprintf("%s-%02d.pcapng.zst", label, n)
-			if err := os.Symlink(filepath.Join(samples, "apps", name), filepath.Join(dir, name)); err != nil {
+			if err := os.Symlink(b.sample("apps/"+name), filepath.Join(dir, name)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	b.run("", b.weir, "train", "apps", "-q", "--data", "learn", "--epochs", "2", "--refit=false")
-	b.run("", b.weir, "train", "anomaly", "-q", "-r", filepath.Join(samples, "normal.pcapng.zst"), "--window", "500ms", "--epochs", "3")
+	b.trainAnomaly()
 
 	for _, test := range []struct {
 		name, sample string
@@ -367,7 +408,7 @@ func TestLiveEqualsReplay(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := &bench{t: t, dir: b.dir, weir: b.weir, near: b.near, far: b.far}
-			sent := b.asSent("sent.pcapng", filepath.Join(samples, test.sample))
+			sent := b.asSent("sent.pcapng", b.sample(test.sample))
 			workers := []string{"1", "2", "8"}
 			var watchers []*watching
 			for _, n := range workers {
@@ -398,8 +439,7 @@ func TestLiveEqualsReplay(t *testing.T) {
 			b.run("", b.weir, "run", "-q", "-r", "sent.pcapng", "-o", "sent.jsonl")
 			flows := b.flowFacts("sent.jsonl")
 			for i, n := range workers {
-				counted := regexp.MustCompile(`(\d+) packets captured, (\d+) received by filter, (\d+) dropped by kernel`).FindStringSubmatch(watchers[i].stderr.String())
-				if want := strconv.Itoa(sent.packets); counted == nil || counted[1] != want || counted[2] != want || counted[3] != "0" {
+				if captured, received, dropped := watchers[i].counts(); captured != sent.packets || received != sent.packets || dropped != 0 {
 					t.Errorf("%s workers: of %d packets sent, weir says\n%s", n, sent.packets, watchers[i].stderr.String())
 				}
 				if got := b.flowFacts("live-" + n + ".jsonl"); !slices.Equal(got, flows) {
@@ -423,6 +463,64 @@ func TestLiveEqualsReplay(t *testing.T) {
 				t.Errorf("filter: %d flows of %d: %s", len(want), len(flows), firstDifference(got, want))
 			}
 		})
+	}
+}
+
+// TestLiveTellsWhatItLoses halts weir while packets come, as a machine with too much to do would, until its ring is full. All that it
+// saw and all that it lost must add up to what was sent, in windows too, and what it saw is what a replay of its recording says.
+func TestLiveTellsWhatItLoses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	b := newBench(t)
+	b.trainAnomaly()
+	first := b.asSent("first.pcapng", b.sample("tiny.pcap"))
+	rest := b.asSent("rest.pcapng", b.sample("demo.pcapng.zst"))
+	w := b.start("weir", b.weir, "run", "-i", "near", "--workers", "1", "--ring-memory", "1MiB", "--anomaly", "anomaly", "-o", "live.jsonl", "-w", "seen.pcapng")
+	b.run(b.far, "tcpreplay", "-q", "-i", "far", "-t", "first.pcapng")
+	b.until("the first packets are recorded", func() bool { return b.size("seen.pcapng") >= first.pcapng })
+	w.signal(syscall.SIGSTOP)
+	b.run(b.far, "tcpreplay", "-q", "-i", "far", "-p", "20000", "rest.pcapng") // for three seconds
+	w.signal(syscall.SIGCONT)
+	w.stop()
+
+	captured, received, dropped := w.counts()
+	if sent := first.packets + rest.packets; received != sent || captured+dropped != sent || dropped == 0 || captured <= first.packets {
+		t.Errorf("of %d packets sent, %d received, %d captured, %d dropped", sent, received, captured, dropped)
+	}
+	events, stats := b.events("live.jsonl")
+	if lost := stats["drops"].(map[string]any)["packets_lost"]; stats["packets"] != float64(captured) || lost != float64(dropped) {
+		t.Errorf("stats tell %v packets and %v lost, want %d and %d", stats["packets"], lost, captured, dropped)
+	}
+	inWindows, lost, lossy := 0, 0, 0
+	for _, line := range events {
+		var e struct {
+			Window *struct {
+				Packets, Lost int
+				Anomalous     bool
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Window == nil {
+			continue
+		}
+		inWindows += e.Window.Packets
+		lost += e.Window.Lost
+		if e.Window.Lost > 0 {
+			lossy++
+			if e.Window.Packets == 0 && e.Window.Anomalous {
+				t.Errorf("an alarm for what was lost: %s", line)
+			}
+		}
+	}
+	if lost != dropped || lossy < 5 || inWindows == 0 {
+		t.Errorf("windows hold %d packets, and %d of them tell a loss of %d packets, want 5 at least and %d", inWindows, lossy, lost, dropped)
+	}
+	b.run("", b.weir, "run", "-q", "-r", "seen.pcapng", "-o", "replay.jsonl")
+	if got, want := b.flowFacts("live.jsonl"), b.flowFacts("replay.jsonl"); !slices.Equal(got, want) {
+		t.Errorf("other flows than in the recording: %s", firstDifference(got, want))
 	}
 }
 
