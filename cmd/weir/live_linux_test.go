@@ -62,14 +62,15 @@ func newBench(t *testing.T) *bench {
 		t.Skipf("NOT RUN: this test needs %s", strings.Join(missing, ", "))
 	}
 	b.dir = t.TempDir()
-	if err := os.Chmod(b.dir, 0o777); err != nil {
+	// Whom weir becomes must get there.
+	if err := errors.Join(os.Chmod(filepath.Dir(b.dir), 0o755), os.Chmod(b.dir, 0o777)); err != nil {
 		t.Fatal(err)
 	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.weir = filepath.Join(b.dir, "weir") // by this name the test is the program: see TestMain
+	b.weir = filepath.Join(b.dir, watchedName) // by this name the test is the program: see TestMain
 	if err := os.Symlink(self, b.weir); err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +128,17 @@ type watching struct {
 // start starts a program in the near namespace and waits until it says that it listens.
 func (b *bench) start(name string, args ...string) *watching {
 	b.t.Helper()
+	return b.startTo(nil, name, args...)
+}
+
+// startTo does the same; what the program prints goes to out.
+func (b *bench) startTo(out *os.File, name string, args ...string) *watching {
+	b.t.Helper()
 	w := &watching{b: b, name: name, cmd: b.command(b.near, args...)}
 	w.cmd.Stderr = &w.stderr
+	if out != nil {
+		w.cmd.Stdout = out
+	}
 	if err := w.cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -215,6 +225,24 @@ func (b *bench) sample(name string) string {
 		b.t.Fatal(err)
 	}
 	return path
+}
+
+// trainApps makes a model of three applications.
+func (b *bench) trainApps() {
+	b.t.Helper()
+	for _, label := range []string{"dns", "http", "ssh"} {
+		for n := 1; n <= 3; n++ {
+			dir := filepath.Join(b.dir, "learn", label)
+			if err := os.MkdirAll(dir, 0o777); err != nil {
+				b.t.Fatal(err)
+			}
+			name := fmt.Sprintf("%s-%02d.pcapng.zst", label, n)
+			if err := os.Symlink(b.sample("apps/"+name), filepath.Join(dir, name)); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	b.run("", b.weir, "train", "apps", "-q", "--data", "learn", "--epochs", "2", "--refit=false")
 }
 
 // trainAnomaly makes a detector of windows of half a second.
@@ -383,19 +411,7 @@ func TestLiveEqualsReplay(t *testing.T) {
 		t.Skip("not in short mode")
 	}
 	b := newBench(t)
-	for _, label := range []string{"dns", "http", "ssh"} {
-		for n := 1; n <= 3; n++ {
-			dir := filepath.Join(b.dir, "learn", label)
-			if err := os.MkdirAll(dir, 0o777); err != nil {
-				t.Fatal(err)
-			}
-			name := fmt.Sprintf("%s-%02d.pcapng.zst", label, n)
-			if err := os.Symlink(b.sample("apps/"+name), filepath.Join(dir, name)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	b.run("", b.weir, "train", "apps", "-q", "--data", "learn", "--epochs", "2", "--refit=false")
+	b.trainApps()
 	b.trainAnomaly()
 
 	for _, test := range []struct {
