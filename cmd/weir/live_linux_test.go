@@ -435,7 +435,7 @@ func TestLiveEqualsReplay(t *testing.T) {
 			other := b.start("tcpdump", "tcpdump", "-i", "near", "-B", "65536", "-U", "-w", "tcpdump.pcap", "-Z", "root")
 			b.privileges(watchers[0].cmd.Process.Pid)
 
-			b.run(b.far, append([]string{"tcpreplay", "-q", "-i", "far"}, append(test.speed, "sent.pcapng")...)...)
+			b.run(b.far, append([]string{"tcpreplay", "-q", "--no-flow-stats", "-i", "far"}, append(test.speed, "sent.pcapng")...)...)
 			b.await(func() bool { // or else what is missing is told below
 				all := b.size("tcpdump.pcap") >= sent.pcap
 				for _, n := range workers {
@@ -493,10 +493,10 @@ func TestLiveTellsWhatItLoses(t *testing.T) {
 	first := b.asSent("first.pcapng", b.sample("tiny.pcap"))
 	rest := b.asSent("rest.pcapng", b.sample("demo.pcapng.zst"))
 	w := b.start("weir", b.weir, "run", "-i", "near", "--workers", "1", "--ring-memory", "1MiB", "--anomaly", "anomaly", "-o", "live.jsonl", "-w", "seen.pcapng")
-	b.run(b.far, "tcpreplay", "-q", "-i", "far", "-t", "first.pcapng")
+	b.run(b.far, "tcpreplay", "-q", "--no-flow-stats", "-i", "far", "-t", "first.pcapng")
 	b.until("the first packets are recorded", func() bool { return b.size("seen.pcapng") >= first.pcapng })
 	w.signal(syscall.SIGSTOP)
-	b.run(b.far, "tcpreplay", "-q", "-i", "far", "-p", "20000", "rest.pcapng") // for three seconds
+	b.run(b.far, "tcpreplay", "-q", "--no-flow-stats", "-i", "far", "-p", "20000", "rest.pcapng") // for three seconds
 	w.signal(syscall.SIGCONT)
 	w.stop()
 

@@ -57,7 +57,7 @@ func TestSoak(t *testing.T) {
 		play := func(file string, packets int) {
 			t.Helper()
 			speed := [][]string{{"-t"}, {"-p", "50000"}, {"-p", "20000"}, {"-p", "10000"}}[r.IntN(4)]
-			said := b.run(b.far, append([]string{"tcpreplay", "-i", "far"}, append(speed, file)...)...)
+			said := b.run(b.far, append([]string{"tcpreplay", "-q", "--no-flow-stats", "-i", "far"}, append(speed, file)...)...)
 			if n := successful(t, said); n != packets {
 				t.Fatalf("tcpreplay sent %d packets of %d\n%s", n, packets, said)
 			}
