@@ -1,6 +1,9 @@
 package anomaly
 
-import "github.com/weirnet/weir/nn"
+import (
+	"github.com/weirnet/weir/nn"
+	"github.com/weirnet/weir/nn/graph"
+)
 
 // network is paper B's: one LSTM over the windows, and a dense layer that turns its state after
 // each window back into that window.
@@ -30,6 +33,15 @@ func (n *network) forward(p nn.Pass, x []float32, lengths []int) []float32 {
 }
 
 func (n *network) backward(dy []float32) { n.lstm.Backward(n.out.Backward(dy)) }
+
+// Graph is the network as a graph: "windows", three scaled windows in a row, to "windows_expected",
+// what it makes of them.
+func (m *Model) Graph() *graph.Graph {
+	g := new(graph.Graph)
+	x := g.Input("windows", graph.Float, graph.Sequence(steps, features))
+	g.Output("windows_expected", m.net.out.Graph(g, m.net.lstm.Graph(g, x)))
+	return g
+}
 
 // share returns a network with the weights of n and memory of its own.
 func (n *network) share() *network {

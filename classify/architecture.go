@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weirnet/weir/nn"
+	"github.com/weirnet/weir/nn/graph"
 )
 
 // Architecture is everything that fixes the shape of the two networks and of what they are fed.
@@ -154,6 +155,8 @@ type packetNetwork interface {
 	Forward(p nn.Pass, rows []uint16) []float32
 	Backward(dy []float32)
 	Params() []*nn.Param
+	// graph adds the inputs and layers to a graph and returns the encoding.
+	graph(g *graph.Graph) graph.Value
 }
 
 // imageNetwork is paper A's: bytes scaled to [0, 1] as a 28 × 28 image, residual blocks.
@@ -169,6 +172,15 @@ func (m *imageNetwork) Forward(p nn.Pass, rows []uint16) []float32 {
 
 func (m *imageNetwork) Backward(dy []float32) { m.layers.Backward(dy) }
 func (m *imageNetwork) Params() []*nn.Param   { return m.layers.Params() }
+
+func (m *imageNetwork) graph(g *graph.Graph) graph.Value {
+	return m.layers.Graph(g, bytesToPixels(g, g.Input("bytes", graph.Byte, nn.Image{Height: ImageSide, Width: ImageSide, Channels: 1})))
+}
+
+// bytesToPixels adds scaleBytes for places of one channel.
+func bytesToPixels(g *graph.Graph, x graph.Value) graph.Value {
+	return g.Apply("pixels", graph.Affine{Gain: []float32{1. / 255}, Offset: []float32{0}}, x)
+}
 
 // scaleBytes maps bytes to [0, 1] and padding to 0.
 func scaleBytes(dst []float32, rows []uint16) []float32 {

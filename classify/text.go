@@ -4,6 +4,7 @@ import (
 	"math/bits"
 
 	"github.com/weirnet/weir/nn"
+	"github.com/weirnet/weir/nn/graph"
 )
 
 // textNetwork reads bytes as a text in two ways. A convolution over embedded bytes, strided, and a
@@ -67,6 +68,17 @@ func (m *textNetwork) Params() []*nn.Param {
 		ps = append(ps, m.grams.norm.Params()...)
 	}
 	return append(ps, m.dense.Params()...)
+}
+
+func (m *textNetwork) graph(g *graph.Graph) graph.Value {
+	bytes := g.Input("bytes", graph.Index, graph.Sequence(m.bytes, 1))
+	x := m.conv.Graph(g, m.embedding.Graph(g, bytes))
+	if m.grams != nil {
+		x = g.Apply("packet.conv.reshape", graph.Reshape{To: graph.Vector(g.Nodes[x].Shape.Size())}, x)
+		runs := g.Input("grams", graph.Index, graph.Sequence(m.bytes-gramSize+1, 1))
+		x = g.Apply("packet.concat", graph.Concat{}, x, m.grams.norm.Graph(g, m.grams.bag.Graph(g, runs)))
+	}
+	return m.dense.Graph(g, x)
 }
 
 // gramSize is the length of the runs of bytes that are hashed: enough to be telling of a name, few

@@ -4,14 +4,12 @@ import (
 	"fmt"
 
 	"github.com/weirnet/weir/internal/kernel"
+	"github.com/weirnet/weir/nn/graph"
 )
 
 // Image is the shape of one sample of a convolution: (Height, Width, Channels).
 // A text of L places is an Image of height 1 and width L.
-type Image struct{ Height, Width, Channels int }
-
-// Size returns the number of values.
-func (s Image) Size() int { return s.Height * s.Width * s.Channels }
+type Image = graph.Shape
 
 // Conv2D is a convolution over (n, H, W, C) with weights (kernel height, kernel width, C, out):
 // PyTorch's with its first two dimensions moved last and exchanged.
@@ -21,10 +19,8 @@ func (s Image) Size() int { return s.Height * s.Width * s.Channels }
 // It is one matrix product of patches with W. Where the patches lie in x as they are (1×1, or
 // rows of a text that overlap) nothing is copied.
 type Conv2D struct {
-	In, Out          Image
-	KernelH, KernelW int
-	StrideH, StrideW int
-	PadH, PadW       int
+	In, Out Image
+	graph.Geometry
 
 	Weight *Param // (KernelH, KernelW, In.Channels, Out.Channels)
 	Bias   *Param // (Out.Channels); nil for none
@@ -41,7 +37,7 @@ type Conv2D struct {
 func NewConv2D(name string, in Image, out, kernel, stride, pad int) *Conv2D {
 	return newConv(name, Conv2D{
 		In: in, Out: Image{Channels: out},
-		KernelH: kernel, KernelW: kernel, StrideH: stride, StrideW: stride, PadH: pad, PadW: pad,
+		Geometry: graph.Geometry{KernelH: kernel, KernelW: kernel, StrideH: stride, StrideW: stride, PadH: pad, PadW: pad},
 	})
 }
 
@@ -49,19 +45,16 @@ func NewConv2D(name string, in Image, out, kernel, stride, pad int) *Conv2D {
 // bias: x is (n, length, in), y is (n, (length−width)/stride + 1, out).
 func NewConv1D(name string, length, in, out, width, stride int) *Conv2D {
 	return newConv(name, Conv2D{
-		In: Image{1, length, in}, Out: Image{Channels: out},
-		KernelH: 1, KernelW: width, StrideH: 1, StrideW: stride,
+		In: graph.Sequence(length, in), Out: Image{Channels: out},
+		Geometry: graph.Geometry{KernelH: 1, KernelW: width, StrideH: 1, StrideW: stride},
 	})
 }
 
 func newConv(name string, c Conv2D) *Conv2D {
-	if c.StrideH <= 0 || c.StrideW <= 0 || c.PadH < 0 || c.PadW < 0 ||
-		c.In.Height+2*c.PadH < c.KernelH || c.In.Width+2*c.PadW < c.KernelW {
-		panic(fmt.Sprintf("nn: convolution %s: kernel %d×%d, stride %d×%d, padding %d×%d over %v",
-			name, c.KernelH, c.KernelW, c.StrideH, c.StrideW, c.PadH, c.PadW, c.In))
+	var err error
+	if c.Out.Height, c.Out.Width, err = c.Over(c.In); err != nil {
+		panic(fmt.Sprintf("nn: convolution %s: %v", name, err))
 	}
-	c.Out.Height = (c.In.Height+2*c.PadH-c.KernelH)/c.StrideH + 1
-	c.Out.Width = (c.In.Width+2*c.PadW-c.KernelW)/c.StrideW + 1
 	c.Weight = newParam(name+".weight", FanIn(c.patch()), c.KernelH, c.KernelW, c.In.Channels, c.Out.Channels)
 	return &c
 }

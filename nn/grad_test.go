@@ -147,7 +147,7 @@ func TestLayerGradients(t *testing.T) {
 	relu := nn.Sequential{nn.NewDense("d", 5, 40), &nn.ReLU{}, nn.NewDense("e", 40, 3)}
 	noBias := nn.NewDense("d", 7, 3)
 	noBias.Bias = nil
-	image := nn.Image{6, 5, 3}
+	image := nn.Image{Height: 6, Width: 5, Channels: 3}
 	tests := []struct {
 		name   string
 		layer  nn.Layer
@@ -169,10 +169,10 @@ func TestLayerGradients(t *testing.T) {
 		{"conv 1-D width 1", nn.NewConv1D("c", 11, 3, 4, 1, 1), 3 * 33, 1e-3},
 		{"batch norm", nn.NewBatchNorm("b", 4), 70 * 4, 1e-3},
 		{"batch norm, then ReLU", nn.NewBatchNormReLU("b", 4), 70 * 4, 1e-3},
-		{"pool", nn.NewGlobalAvgPool(nn.Image{3, 4, 5}), 2 * 60, 1e-3},
+		{"pool", nn.NewGlobalAvgPool(nn.Image{Height: 3, Width: 4, Channels: 5}), 2 * 60, 1e-3},
 		{"dropout", nn.NewDropout("p", 0.4), 101, 1e-3},
-		{"bottleneck", nn.NewBottleneck("b", nn.Image{4, 4, 8}, 8, 8, 1), 5 * 128, 1e-1},
-		{"bottleneck with projection", nn.NewBottleneck("b", nn.Image{5, 4, 4}, 8, 6, 2), 6 * 80, 1e-1},
+		{"bottleneck", nn.NewBottleneck("b", nn.Image{Height: 4, Width: 4, Channels: 8}, 8, 8, 1), 5 * 128, 1e-1},
+		{"bottleneck with projection", nn.NewBottleneck("b", nn.Image{Height: 5, Width: 4, Channels: 4}, 8, 6, 2), 6 * 80, 1e-1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { checkGradients(t, layerProbe(test.layer, test.values), test.noise) })

@@ -43,13 +43,13 @@ func TestConvEqualsDefinition(t *testing.T) {
 		conv *nn.Conv2D
 		out  nn.Image
 	}{
-		{"1x1", nn.NewConv2D("c", nn.Image{5, 4, 3}, 6, 1, 1, 0), nn.Image{5, 4, 6}},
-		{"1x1 stride 2", nn.NewConv2D("c", nn.Image{5, 4, 3}, 6, 1, 2, 0), nn.Image{3, 2, 6}},
-		{"3x3 stride 2 of 28x28", nn.NewConv2D("c", nn.Image{28, 28, 1}, 4, 3, 2, 1).AddBias("c"), nn.Image{14, 14, 4}},
-		{"3x3 over one pixel", nn.NewConv2D("c", nn.Image{1, 1, 2}, 3, 3, 1, 1), nn.Image{1, 1, 3}},
-		{"5x5 with much padding", nn.NewConv2D("c", nn.Image{2, 3, 2}, 3, 5, 2, 4), nn.Image{3, 4, 3}},
-		{"text", nn.NewConv1D("c", 256, 8, 32, 8, 4).AddBias("c"), nn.Image{1, 63, 32}},
-		{"text of one patch", nn.NewConv1D("c", 8, 2, 3, 8, 4), nn.Image{1, 1, 3}},
+		{"1x1", nn.NewConv2D("c", nn.Image{Height: 5, Width: 4, Channels: 3}, 6, 1, 1, 0), nn.Image{Height: 5, Width: 4, Channels: 6}},
+		{"1x1 stride 2", nn.NewConv2D("c", nn.Image{Height: 5, Width: 4, Channels: 3}, 6, 1, 2, 0), nn.Image{Height: 3, Width: 2, Channels: 6}},
+		{"3x3 stride 2 of 28x28", nn.NewConv2D("c", nn.Image{Height: 28, Width: 28, Channels: 1}, 4, 3, 2, 1).AddBias("c"), nn.Image{Height: 14, Width: 14, Channels: 4}},
+		{"3x3 over one pixel", nn.NewConv2D("c", nn.Image{Height: 1, Width: 1, Channels: 2}, 3, 3, 1, 1), nn.Image{Height: 1, Width: 1, Channels: 3}},
+		{"5x5 with much padding", nn.NewConv2D("c", nn.Image{Height: 2, Width: 3, Channels: 2}, 3, 5, 2, 4), nn.Image{Height: 3, Width: 4, Channels: 3}},
+		{"text", nn.NewConv1D("c", 256, 8, 32, 8, 4).AddBias("c"), nn.Image{Height: 1, Width: 63, Channels: 32}},
+		{"text of one patch", nn.NewConv1D("c", 8, 2, 3, 8, 4), nn.Image{Height: 1, Width: 1, Channels: 3}},
 	}
 	for _, test := range tests {
 		c := test.conv
@@ -316,7 +316,7 @@ func TestInit(t *testing.T) {
 	if top := slices.Max(alone[0].Value); top > 0.05 || top < 0.0499 {
 		t.Errorf("largest weight %v, want just under 1/√400", top)
 	}
-	conv := nn.NewConv2D("c", nn.Image{8, 8, 64}, 256, 3, 1, 1)
+	conv := nn.NewConv2D("c", nn.Image{Height: 8, Width: 8, Channels: 64}, 256, 3, 1, 1)
 	conv.Weight.Init = nn.Kaiming(9 * 64)
 	nn.Init(conv.Params(), 1)
 	square := 0.0

@@ -28,7 +28,11 @@
 // position. Parameters start from a stream of their own, keyed by seed and name.
 package nn
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/weirnet/weir/nn/graph"
+)
 
 // Pass says what a forward pass is for. The zero Pass is evaluation: running statistics, no
 // dropout.
@@ -45,6 +49,7 @@ type Layer interface {
 	Forward(p Pass, x []float32) []float32
 	Backward(dy []float32) []float32
 	Params() []*Param
+	Graph(g *graph.Graph, x graph.Value) graph.Value
 }
 
 // Sequential is layers applied one after the other.

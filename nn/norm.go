@@ -62,14 +62,12 @@ func (b *BatchNorm) Forward(p Pass, x []float32) []float32 {
 		b.observe(n)
 	}
 	for j := range b.gain {
-		var mean, inv float32
 		if p.Train { // the running statistics may be moving at this moment
-			mean, inv = b.mean[j], b.inv[j]
+			b.gain[j] = b.Scale.Value[j] * b.inv[j]
+			b.offset[j] = b.Shift.Value[j] - b.mean[j]*b.gain[j]
 		} else {
-			mean, inv = b.Mean.Value[j], float32(1/math.Sqrt(float64(b.Var.Value[j])+b.Eps))
+			b.gain[j], b.offset[j] = b.fixed(j)
 		}
-		b.gain[j] = b.Scale.Value[j] * inv
-		b.offset[j] = b.Shift.Value[j] - mean*b.gain[j]
 	}
 	if b.ReLU {
 		kernel.AffineReLU(b.y, x, b.gain, b.offset)
