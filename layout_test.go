@@ -18,7 +18,7 @@ const module = "github.com/weirnet/weir"
 // this list. What stands on one line may not import each other.
 var order = [][]string{
 	{"internal/kernel", "nn/graph", "nn/safetensors", "packet", "report"},
-	{"nn", "capture", "model"},
+	{"nn", "nn/onnx", "capture", "model"},
 	{"flow", "window"},
 	{"meter", "event"},
 	{"classify", "anomaly"},
