@@ -68,6 +68,11 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	if !(s.PacketTemperature > 0) || !(s.FlowTemperature > 0) {
 		return nil, errors.New("classify: settings: a temperature is not above zero")
 	}
+	if s.Arch.Imported != nil {
+		if err := s.Arch.Imported.load(&s.Arch, weights); err != nil {
+			return nil, err
+		}
+	}
 	params := NewNetwork(s.Arch).Params()
 	if err := nn.Load(params, weights); err != nil {
 		return nil, fmt.Errorf("classify: %w", err)
@@ -75,8 +80,10 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	if err := s.Novelty.load(weights, s.Arch.StateSize()); err != nil {
 		return nil, err
 	}
+	imported := map[string]bool{}
+	s.Arch.Imported.weights(func(name string, _ []int, _ []float32) { imported[name] = true })
 	for _, name := range nn.Unknown(params, weights) {
-		if !s.Novelty.has(name) {
+		if !s.Novelty.has(name) && !imported[name] {
 			return nil, fmt.Errorf("classify: tensor %q belongs to nothing in the model", name)
 		}
 	}
@@ -87,6 +94,9 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 func (m *Model) Save() (settings []byte, weights map[string]safetensors.Tensor, err error) {
 	weights = map[string]safetensors.Tensor{}
 	nn.Export(m.params, weights)
+	m.Arch.Imported.weights(func(name string, shape []int, values []float32) {
+		weights[name] = safetensors.Tensor{Shape: shape, Data: values}
+	})
 	m.Novelty.save(weights)
 	settings, err = json.Marshal(m.Settings)
 	return settings, weights, err
