@@ -130,7 +130,7 @@ func TestImportRefuses(t *testing.T) {
 	two := build(func(g *graph.Graph) graph.Value { return g.Input("x", graph.Byte, graph.Vector(2)) })
 	two.Output("z", 0)
 	for want, g := range map[string]*graph.Graph{
-		"there are 2 labels": build(func(g *graph.Graph) graph.Value { return g.Input("x", graph.Byte, graph.Vector(16)) }),
+		"there are 2 labels":             build(func(g *graph.Graph) graph.Value { return g.Input("x", graph.Byte, graph.Vector(16)) }),
 		`which of the outputs ["y" "z"]`: two,
 		`the inputs "x" and "extra"`: build(func(g *graph.Graph) graph.Value {
 			x := g.Input("x", graph.Byte, graph.Vector(16))
@@ -190,7 +190,7 @@ func TestLoadRefusesImported(t *testing.T) {
 		"has the shape [2 8]": func(_ map[string]any, w map[string]safetensors.Tensor) {
 			w[importedTensor+"packet.embedding.weight"] = safetensors.Tensor{Shape: []int{2, 8}, Data: make([]float32, 16)}
 		},
-		"without plan": func(s map[string]any, _ map[string]safetensors.Tensor) { s["imported"] = map[string]any{} },
+		"without plan":  func(s map[string]any, _ map[string]safetensors.Tensor) { s["imported"] = map[string]any{} },
 		"encoding of 7": func(s map[string]any, w map[string]safetensors.Tensor) { s["encoding"] = 7 },
 		`input "bytes" of an imported network takes`: func(s map[string]any, _ map[string]safetensors.Tensor) {
 			s["normaliser"].(map[string]any)["bytes"] = 255
