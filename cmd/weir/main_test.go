@@ -15,6 +15,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,7 +43,14 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SAMPLES", samples)
+			e.Setenv("DOCS", filepath.Join(samples, "..", "docs"))
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "torch" {
+				return false, fmt.Errorf("no condition %q", cond)
+			}
+			return python() != "", nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":    scriptStatus,
@@ -63,6 +71,7 @@ func TestScripts(t *testing.T) {
 			"page":      scriptPage,
 			"samemodel": scriptSameModel,
 			"samejson":  scriptSameJSON,
+			"torch":     scriptTorch,
 			"reweigh":   scriptReweigh,
 			"interrupt": scriptInterrupt,
 			"killsaves": scriptKillSaves,
@@ -73,6 +82,24 @@ func TestScripts(t *testing.T) {
 		},
 		RequireUniqueNames: true,
 	})
+}
+
+// python returns a Python that has PyTorch, or "": Debian's is not always the first one.
+var python = sync.OnceValue(func() string {
+	for _, name := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(name, "-c", "import torch").Run() == nil {
+			return name
+		}
+	}
+	return ""
+})
+
+// scriptTorch runs a script that needs PyTorch: torch SCRIPT ARG…
+func scriptTorch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: torch SCRIPT ARG…")
+	}
+	ts.Check(ts.Exec(python(), args...))
 }
 
 // plain refuses what most of the commands below do not have: negation, other numbers of arguments.
