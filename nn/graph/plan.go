@@ -25,7 +25,7 @@ type PlanNode struct {
 	Out    int     `json:"out,omitempty"`   // of conv and dense; of an lstm, its hidden size
 	Count  int     `json:"count,omitempty"` // of embedding and bag
 	Size   int     `json:"size,omitempty"`  // of embedding and bag
-	Bias   bool    `json:"bias,omitempty"`  // of conv, dense and lstm: there is one
+	Bias   bool    `json:"bias,omitempty"`  // of conv and dense: there is one
 }
 
 // PlanOutput is an output.
@@ -68,7 +68,7 @@ func (g *Graph) Plan() *Plan {
 		case Bag:
 			d.Op, d.Count, d.Size = "bag", op.Count, op.Size
 		case LSTM:
-			d.Op, d.Out, d.Bias = "lstm", op.Hidden, op.Bias != nil
+			d.Op, d.Out = "lstm", op.Hidden
 		case Softmax:
 			d.Op = "softmax"
 		}
@@ -235,9 +235,7 @@ func (g *Graph) follow(n *PlanNode, find func(name string, shape ...int) ([]floa
 		l := LSTM{Hidden: n.Out}
 		weights(&l.Wx, "wx", channels, 4*l.Hidden)
 		weights(&l.Wh, "wh", l.Hidden, 4*l.Hidden)
-		if n.Bias {
-			weights(&l.Bias, "bias", 4*l.Hidden)
-		}
+		weights(&l.Bias, "bias", 4*l.Hidden)
 		op = l
 	case "softmax":
 		op = Softmax{}
