@@ -49,9 +49,10 @@ type file struct {
 }
 
 // openFile opens a capture and looks for compression. It always returns a file: one that cannot
-// be opened gives its fault when it is read. buf is the window's first buffer.
-func openFile(path string, buf []byte) *file {
-	f := &file{path: path, window: window{buf: buf}}
+// be opened gives its fault when it is read. spare is a buffer for the window, made here if it is
+// needed and empty.
+func openFile(path string, spare *[]byte) *file {
+	f := &file{path: path}
 	in := os.Stdin
 	if path != "-" {
 		var err error
@@ -66,15 +67,33 @@ func openFile(path string, buf []byte) *file {
 		f.fault = err
 		return f
 	}
-	f.window.source = source
 	f.closer = append(f.closer, closeSource)
+	// A pipe stays with this goroutine: nothing ends a goroutine that waits for one.
+	_, plain := source.(*bufio.Reader)
+	if info, err := in.Stat(); err == nil && info.Mode().IsRegular() {
+		if plain && path != "-" { // standard input may begin anywhere in its file
+			if m := newMapping(in); m != nil {
+				f.closer = append(f.closer, m.close)
+				f.window = window{mapping: m, buf: m.data}
+				return f
+			}
+		} else {
+			ahead := &readAhead{source: source}
+			f.closer = append(f.closer, ahead.close)
+			source = ahead
+		}
+	}
+	if len(*spare) == 0 {
+		*spare = make([]byte, windowSize)
+	}
+	f.window = window{source: source, buf: *spare}
 	return f
 }
 
-// decompress returns the decompressed bytes of in: in itself unless it starts as gzip (RFC 1952)
-// or zstd (RFC 8878) do.
+// decompress returns the decompressed bytes of in: in itself, buffered, unless it starts as gzip
+// (RFC 1952) or zstd (RFC 8878) do.
 func decompress(in io.Reader) (io.Reader, func(), error) {
-	b := bufio.NewReaderSize(in, 64<<10)
+	b := bufio.NewReaderSize(in, 4<<10)
 	magic, err := b.Peek(4)
 	if err != nil && err != io.EOF {
 		return nil, nil, bareCause(err)

@@ -18,14 +18,14 @@ type input struct {
 	nanos  int64 // time of the first packet, while there is an order to find
 }
 
-// take opens the input; buf may become its window's buffer.
-func (in *input) take(buf []byte) *file {
+// take opens the input; see openFile for spare.
+func (in *input) take(spare *[]byte) *file {
 	if in.opened != nil {
 		f := in.opened
 		in.opened = nil
 		return f
 	}
-	return openFile(in.path, buf)
+	return openFile(in.path, spare)
 }
 
 // order sorts the inputs by the time of their first packets. Inputs without packets come first,
@@ -33,11 +33,11 @@ func (in *input) take(buf []byte) *file {
 func (r *Reader) order() {
 	for i := range r.inputs {
 		in := &r.inputs[i]
-		buf := r.buf
+		spare := &r.buf
 		if in.pipe {
-			buf = make([]byte, windowSize)
+			spare = new([]byte)
 		}
-		f := openFile(in.path, buf)
+		f := openFile(in.path, spare)
 		in.nanos = f.peek()
 		if in.pipe {
 			in.opened = f

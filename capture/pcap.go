@@ -143,13 +143,14 @@ func (d *pcap) decode(b []byte, batch []Packet) (p progress) {
 			p.need = end
 			return p
 		}
+		// Field by field: a literal would be built elsewhere and copied, which the processor has to wait for.
+		out := &batch[p.packets]
 		// Seconds and fraction are 32 bits each: their sum fits into an int64 until 2106.
-		batch[p.packets] = Packet{
-			Nanos:   int64(seconds)*second + int64(fraction)*d.multiplier,
-			Data:    record[d.recordLen:end:end],
-			WireLen: int(max(wireLen, capLen)),
-			Link:    d.link,
-		}
+		out.Nanos = int64(seconds)*second + int64(fraction)*d.multiplier
+		out.Data = record[d.recordLen:end:end]
+		out.WireLen = int(max(wireLen, capLen))
+		out.Link = d.link
+		out.Comment = nil
 		p.packets++
 		p.used += end
 	}

@@ -248,13 +248,11 @@ func (d *pcapng) readPacket(body []byte, number uint32, out *Packet) error {
 		}
 	}
 	d.last = in.clock.nanos(uint64(d.u32(body[4:]))<<32 | uint64(d.u32(body[8:])))
-	*out = Packet{
-		Nanos:   d.last,
-		Data:    data,
-		WireLen: int(max(wireLen, capLen)),
-		Link:    in.link,
-		Comment: comment,
-	}
+	out.Nanos = d.last
+	out.Data = data
+	out.WireLen = int(max(wireLen, capLen))
+	out.Link = in.link
+	out.Comment = comment
 	return nil
 }
 

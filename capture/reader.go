@@ -35,10 +35,13 @@ import (
 type Reader struct {
 	inputs []input // what is still to be read is inputs[next:], in order
 	next   int
-	cur    *file // the open file, nil between two files
-	buf    []byte
+	cur    *file  // the open file, nil between two files
+	buf    []byte // for the window of the open file, unless it is mapped
 	last   string // path of the file that the last batch came from
+	waits  bool   // the next Read may wait for a pipe
 	faults []Fault
+	wanted func(*Packet) bool // nil: all packets are
+	left   uint64             // packets that were not wanted
 }
 
 // Open makes one stream of the files in paths, in the order of their first packets. A path is a
@@ -55,7 +58,7 @@ func Open(paths []string) (*Reader, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("capture: no file given")
 	}
-	r := &Reader{buf: make([]byte, windowSize)}
+	r := new(Reader)
 	for i, path := range paths {
 		if path == "-" {
 			for _, before := range paths[:i] {
@@ -86,15 +89,26 @@ func (r *Reader) Files() []string {
 // File returns the path of the file that the last batch came from. A batch never spans two files.
 func (r *Reader) File() string { return r.last }
 
+// Waits reports whether the next Read may have to wait until more comes through a pipe: what was read
+// so far is all that there is.
+func (r *Reader) Waits() bool { return r.waits }
+
 // Faults returns what could not be read so far: all of it once Read has returned io.EOF.
 func (r *Reader) Faults() []Fault { return r.faults }
 
+// Keep makes Read leave out the packets that are not wanted; nil wants all.
+func (r *Reader) Keep(wanted func(*Packet) bool) { r.wanted = wanted }
+
+// LeftOut returns how many packets were read and not wanted.
+func (r *Reader) LeftOut() uint64 { return r.left }
+
 // Read puts the next packets of the stream into batch and returns how many: at least one, and
 // only as many as can be had without waiting for more of a pipe. At the end it returns 0 and
-// io.EOF, which is its only error; damage in a file is found in Faults.
+// io.EOF, which is its only error; damage in a file is found in Faults. After Keep it may return 0
+// without an error, when none of the packets that it came upon was wanted.
 //
-// The packets' Data and Comment lie in the reader's own buffer and are valid until the next
-// call of Read or Close.
+// The packets' Data and Comment lie in the reader's own buffer or in the file itself, mapped into
+// memory. They are valid until the next call of Read or Close, and nobody may write to them.
 func (r *Reader) Read(batch []Packet) (int, error) {
 	if len(batch) == 0 {
 		return 0, nil
@@ -104,16 +118,32 @@ func (r *Reader) Read(batch []Packet) (int, error) {
 			if r.next == len(r.inputs) {
 				return 0, io.EOF
 			}
-			r.cur = r.inputs[r.next].take(r.buf)
+			r.cur = r.inputs[r.next].take(&r.buf)
 			r.next++
 		}
 		n, end := r.cur.read(batch)
 		if n > 0 {
-			r.last = r.cur.path
-			return n, nil
+			r.last, r.waits = r.cur.path, r.inputs[r.next-1].pipe && n < len(batch)
+			return r.keep(batch[:n]), nil
 		}
 		r.leave(end)
 	}
+}
+
+// keep moves the packets that are wanted to the front of a batch and returns how many they are.
+func (r *Reader) keep(batch []Packet) int {
+	if r.wanted == nil {
+		return len(batch)
+	}
+	n := 0
+	for i := range batch {
+		if r.wanted(&batch[i]) {
+			batch[n] = batch[i]
+			n++
+		}
+	}
+	r.left += uint64(len(batch) - n)
+	return n
 }
 
 // leave closes the current file, which ended with err.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -153,7 +152,7 @@ func pcapOf(seconds ...uint32) []byte {
 }
 
 // write puts a file into dir and returns its path.
-func write(t *testing.T, dir, name string, data []byte) string {
+func write(t testing.TB, dir, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -228,6 +227,9 @@ func TestBatchesDoNotSpanFiles(t *testing.T) {
 			break
 		}
 		batches = append(batches, fmt.Sprintf("%s%d", filepath.Base(r.File()), n))
+		if r.Waits() {
+			t.Error("a file makes Read wait")
+		}
 	}
 	if want := []string{"a2", "a1", "b1", "c2"}; !slices.Equal(batches, want) {
 		t.Errorf("got batches %v, want %v", batches, want)
@@ -273,39 +275,6 @@ func TestOpenDirectory(t *testing.T) {
 	}
 }
 
-func TestOpenPipes(t *testing.T) {
-	dir := t.TempDir()
-	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- os.WriteFile(fifo, pcapOf(5, 25), 0o600) }()
-
-	in, out, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out.Write(pcapOf(10, 11))
-	out.Close()
-	stdin := os.Stdin
-	os.Stdin = in
-	defer func() { os.Stdin = stdin; in.Close() }()
-
-	r, err := Open([]string{"-", write(t, dir, "file", pcapOf(7)), fifo})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	packets, faults := drain(t, r, 64)
-	if want := []int{5, 25, 7, 10, 11}; !slices.Equal(times(packets), want) || faults != nil {
-		t.Errorf("got times %v, faults %v; want %v and no fault", times(packets), faults, want)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
 // TestReadDoesNotWait checks that packets in a pipe are given out before the next arrive.
 func TestReadDoesNotWait(t *testing.T) {
 	in, out, err := os.Pipe()
@@ -323,8 +292,11 @@ func TestReadDoesNotWait(t *testing.T) {
 	}
 	defer r.Close()
 	batch := make([]Packet, 8)
-	if n, err := r.Read(batch); n != 2 || err != nil {
-		t.Fatalf("Read = %d, %v with two and a half packets in the pipe; want 2, nil", n, err)
+	if n, err := r.Read(batch[:1]); n != 1 || err != nil || r.Waits() {
+		t.Fatalf("Read of one = %d, %v, waits %t with two and a half packets in the pipe; want 1, nil, false", n, err, r.Waits())
+	}
+	if n, err := r.Read(batch); n != 1 || err != nil || !r.Waits() {
+		t.Fatalf("Read = %d, %v, waits %t with one and a half packets in the pipe; want 1, nil, true", n, err, r.Waits())
 	}
 	out.Write(data[len(data)-1:])
 	if n, err := r.Read(batch); n != 1 || err != nil {
@@ -342,5 +314,37 @@ func TestClose(t *testing.T) {
 	r.Close()
 	if n, err := r.Read(make([]Packet, 1)); n != 0 || err != io.EOF {
 		t.Errorf("Read after Close = %d, %v; want 0, io.EOF", n, err)
+	}
+}
+
+// Packets that are not wanted are counted and left out; a batch may then be empty.
+func TestKeep(t *testing.T) {
+	r, err := Open([]string{"../samples/tiny.pcap"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	r.Keep(func(p *Packet) bool { return p.WireLen < 100 })
+	batch := make([]Packet, 1)
+	kept, empty := uint64(0), 0
+	for {
+		n, err := r.Read(batch)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range batch[:n] {
+			if p.WireLen >= 100 {
+				t.Errorf("a packet of %d bytes came through", p.WireLen)
+			}
+		}
+		if kept += uint64(n); n == 0 {
+			empty++
+		}
+	}
+	if kept == 0 || r.LeftOut() == 0 || kept+r.LeftOut() != 135 || empty == 0 {
+		t.Errorf("%d packets kept and %d left out of 135, %d empty batches", kept, r.LeftOut(), empty)
 	}
 }

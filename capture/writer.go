@@ -51,7 +51,7 @@ func (w *Writer) Write(p *Packet) error {
 	b = binary.LittleEndian.AppendUint32(b, uint32(p.Nanos>>32))
 	b = binary.LittleEndian.AppendUint32(b, uint32(p.Nanos))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(p.Data)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(min(max(p.WireLen, len(p.Data)), math.MaxUint32)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(min(uint64(max(p.WireLen, len(p.Data))), math.MaxUint32)))
 	b = appendPadded(b, p.Data)
 	if len(p.Comment) > 0 {
 		b = appendOption(b, optComment, p.Comment)

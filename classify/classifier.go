@@ -1,6 +1,8 @@
 package classify
 
 import (
+	"sync/atomic"
+
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
 	"github.com/weirnet/weir/packet"
@@ -12,16 +14,19 @@ import (
 // from what there was. Judge says the same of the same openings. It is used by one goroutine.
 //
 // It remembers a Track of every flow that has an opening and no final label, and of no other. So
-// there are no more of them than openings fit into flow.Config.PayloadMemory: at T = 10 no more than
-// 2,200 to a MiB, where the tracks of profile Default take up to four times what the openings do.
+// there are no more of them than openings fit into flow.Config.PayloadMemory: no more than 2,048 to a
+// MiB, where the tracks of profile Default take up to four times what the openings do.
 type Classifier struct {
 	model  *Model
 	net    *Network
-	tracks map[*flow.Flow]*Track // a flow's address is its own until it has ended
+	tracks []*Track // by tag of the flow less 1; nil where none has the tag
+	tags   []uint32 // that no flow has
 	free   []*Track
-	alone  *Track // for packets whose flow's opening had to stay short
 	input  Input
-	logs   []float32 // scratch
+	logs   []float32      // scratch
+	first  []flow.Payload // scratch
+	effort atomic.Uint32  // an Effort
+	shed   shed
 }
 
 // maxFree bounds the tracks that are kept for the next flows.
@@ -32,42 +37,103 @@ func New(m *Model) *Classifier {
 	net := m.Network()
 	return &Classifier{
 		model: m, net: net,
-		tracks: map[*flow.Flow]*Track{},
-		alone:  net.NewTrack(),
 	}
 }
 
-// Packet takes a packet and reports whether its flow's label changed. It writes Flow.Label.
+// Packet takes a packet and reports whether its flow's label changed. It writes the label.
 // Packets are classified that carry TCP or UDP payload, however much of it was captured; pure
 // acknowledgements are packets of a flow but are not (paper A, our reading), nor are later fragments.
 func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 	f := p.Flow
-	a := &c.model.Arch
+	effort := Effort(c.effort.Load())
+	var label flow.Label
 	switch {
-	case f.Label.Final:
+	case f.Final():
 		return false
+	case p.Joined && effort == Full:
+		c.first = f.Opening(c.first[:0])
+		probabilities, final := c.catchUp(c.first, f.Proto(), c.track(f))
+		if final {
+			label, changed = c.finish(f.Label(), f.Tag())
+			f.SetTag(0)
+		} else {
+			label, changed = packetLabel(f.Label(), probabilities)
+		}
 	case p.Joined:
-		opening := f.Opening.Payloads
-		last := len(opening) - 1
-		before := int64(0)
-		if last > 0 {
-			before = opening[last-1].Nanos
-		}
-		a.Fill(&c.input, &opening[last], f.Key.Proto, last, before)
-		t := c.track(f)
-		s := c.model.step(c.net, t, &c.input)
-		if s.final {
-			return c.finish(f, t)
-		}
-		return set(f, s.packet)
-	case f.OpeningShort && payload(p.Headers):
+		return c.shedJoined(f, effort)
+	case f.OpeningShort() && payload(p.Headers):
 		// The memory for openings is used up: the packet network's word is all there is.
+		if effort >= NoNetworks {
+			c.shed.packets[effort].Add(1)
+			return false
+		}
 		alone := flow.Payload{Nanos: p.Capture.Nanos, Dir: p.Dir, Len: p.Headers.PayloadWireLen, Data: p.Payload()}
-		a.Fill(&c.input, &alone, f.Key.Proto, 0, 0)
-		c.alone.Reset()
-		return set(f, c.model.step(c.net, c.alone, &c.input).packet)
+		c.model.Arch.Fill(&c.input, &alone, f.Proto(), 0, 0)
+		label, changed = packetLabel(f.Label(), c.packet())
+	default:
+		return false
 	}
-	return false
+	f.SetLabel(label)
+	return changed
+}
+
+// catchUp gives the networks the payloads of a flow's opening that they have not seen: the last one, or more after a
+// time of less effort. It returns what the packet network says of the last, and whether the flow is decided. There must be one.
+func (c *Classifier) catchUp(opening []flow.Payload, proto uint8, t *Track) (probabilities []float32, final bool) {
+	for t.Packets < len(opening) && !final {
+		c.fill(opening, proto, t.Packets)
+		s := c.model.step(c.net, t, &c.input)
+		probabilities, final = s.packet, s.final
+	}
+	return probabilities, final
+}
+
+// fill makes the input of the i-th payload of an opening.
+func (c *Classifier) fill(opening []flow.Payload, proto uint8, i int) {
+	before := int64(0)
+	if i > 0 {
+		before = opening[i-1].Nanos
+	}
+	c.model.Arch.Fill(&c.input, &opening[i], proto, i, before)
+}
+
+// packet returns what the packet network says of the input.
+func (c *Classifier) packet() []float32 {
+	return probabilities(c.net.Packet(&c.input), c.model.PacketTemperature)
+}
+
+// shedJoined does for a payload that joined its flow's opening what there is time for. With the last payload of the opening
+// the flow is given up, so that the memory of its opening is free again.
+func (c *Classifier) shedJoined(f flow.Ref, effort Effort) (changed bool) {
+	c.shed.packets[effort].Add(1)
+	c.first = f.Opening(c.first[:0])
+	last := len(c.first) - 1
+	label := f.Label()
+	if effort == NoFlowNetwork {
+		c.fill(c.first, f.Proto(), last)
+		label, changed = packetLabel(label, c.packet())
+	}
+	if effort == NoLabels || last+1 >= c.model.Arch.Packets {
+		var again bool
+		label, again = c.giveUp(label, f.Tag(), effort)
+		changed = changed || again
+		if f.Tag() != 0 {
+			f.SetTag(0)
+		}
+	}
+	f.SetLabel(label)
+	return changed
+}
+
+// giveUp returns the final label of a flow for which there is no time: what the flow network said before, or else what the
+// packet network did, or none.
+func (c *Classifier) giveUp(before flow.Label, tag uint32, effort Effort) (label flow.Label, changed bool) {
+	c.shed.flows[effort].Add(1)
+	if tag != 0 {
+		return c.finish(before, tag)
+	}
+	before.Final = true
+	return before, false
 }
 
 // payload reports whether a packet has what flow.Table would have kept.
@@ -78,50 +144,77 @@ func payload(h *packet.Headers) bool {
 // Ended gives a flow that ends before it was decided its label from what it had, and reports
 // whether the label changed. It must be called for every flow that Packet was given.
 func (c *Classifier) Ended(f *flow.Flow) (changed bool) {
-	if t := c.tracks[f]; t != nil {
-		return c.finish(f, t)
+	tag := f.Tag
+	if f.Label.Final || tag == 0 && len(f.Opening) == 0 {
+		return false
 	}
-	return false
+	effort := Effort(c.effort.Load())
+	if tag == 0 || c.tracks[tag-1].Packets < len(f.Opening) { // some of it came when there was no time
+		if effort != Full {
+			f.Label, changed = c.giveUp(f.Label, tag, effort)
+			return changed
+		}
+		if tag == 0 {
+			tag = c.newTrack()
+		}
+		c.catchUp(f.Opening, f.Key.Proto, c.tracks[tag-1])
+	}
+	f.Label, changed = c.finish(f.Label, tag)
+	return changed
 }
 
-// set writes the packet network's label and reports whether it is another than before.
-func set(f *flow.Flow, probabilities []float32) bool {
+// packetLabel returns the packet network's label and whether it is another than before.
+func packetLabel(before flow.Label, probabilities []float32) (label flow.Label, changed bool) {
 	class, confidence := best(probabilities)
-	before := f.Label
-	f.Label = flow.Label{Class: class, Confidence: confidence, Source: flow.FromPacket, Packets: 1}
-	return class != before.Class || before.Source != flow.FromPacket
+	label = flow.Label{Class: class, Confidence: confidence, Source: flow.FromPacket, Packets: 1}
+	return label, class != before.Class || before.Source != flow.FromPacket
 }
 
-// finish writes the final label, judges novelty, and reports whether the label is another than
-// before.
-func (c *Classifier) finish(f *flow.Flow, t *Track) (changed bool) {
+// finish returns the final label of the flow with a tag, with its novelty, and whether it is another
+// than before. It forgets the flow.
+func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, changed bool) {
+	t := c.tracks[tag-1]
 	var answer Answer
 	c.logs, answer = t.decide(c.logs)
-	before := f.Label
-	f.Label = flow.Label{
+	label = flow.Label{
 		Class: answer.Class, Confidence: answer.Confidence, Source: flow.FromPacket, Packets: uint64(t.Packets),
 		Novel: c.model.novelty(c.net, t) >= 1, Final: true,
 	}
 	if c.model.Arch.Flow {
-		f.Label.Source = flow.FromFlow
+		label.Source = flow.FromFlow
 	}
-	delete(c.tracks, f)
+	c.tracks[tag-1] = nil
+	c.tags = append(c.tags, tag)
 	if len(c.free) < maxFree {
 		c.free = append(c.free, t)
 	}
-	return f.Label.Class != before.Class || f.Label.Source != before.Source || f.Label.Novel != before.Novel
+	return label, label.Class != before.Class || label.Source != before.Source || label.Novel != before.Novel
 }
 
-func (c *Classifier) track(f *flow.Flow) *Track {
-	t := c.tracks[f]
-	if t == nil {
-		if k := len(c.free); k > 0 {
-			t, c.free = c.free[k-1], c.free[:k-1]
-			t.Reset()
-		} else {
-			t = c.net.NewTrack()
-		}
-		c.tracks[f] = t
+// track returns the track of a flow, which the flow's tag tells.
+func (c *Classifier) track(f flow.Ref) *Track {
+	tag := f.Tag()
+	if tag == 0 {
+		tag = c.newTrack()
+		f.SetTag(tag)
 	}
-	return t
+	return c.tracks[tag-1]
+}
+
+// newTrack begins a track and returns its tag.
+func (c *Classifier) newTrack() (tag uint32) {
+	var t *Track
+	if k := len(c.free); k > 0 {
+		t, c.free = c.free[k-1], c.free[:k-1]
+		t.Reset()
+	} else {
+		t = c.net.NewTrack()
+	}
+	if k := len(c.tags); k > 0 {
+		tag, c.tags = c.tags[k-1], c.tags[:k-1]
+		c.tracks[tag-1] = t
+		return tag
+	}
+	c.tracks = append(c.tracks, t)
+	return uint32(len(c.tracks))
 }

@@ -64,31 +64,36 @@ func conversations(t *testing.T, n, snap int) []capture.Packet {
 // listener hands what a meter finds to a classifier and keeps the openings.
 type listener struct {
 	*Classifier
-	openings map[*flow.Flow][]flow.Payload
+	openings map[uint64][]flow.Payload // by first packet
 	ended    func(f *flow.Flow, opening []flow.Payload)
 	most     int // tracks at a time
 }
 
+// remembered returns how many flows a classifier has tracks of.
+func (c *Classifier) remembered() int { return len(c.tracks) - len(c.tags) }
+
 func (l *listener) Packet(p *meter.Packet) {
 	if p.Joined {
-		one := p.Flow.Opening.Payloads[len(p.Flow.Opening.Payloads)-1]
+		opening := p.Flow.Opening(nil)
+		one := opening[len(opening)-1]
 		one.Data = slices.Clone(one.Data)
-		l.openings[p.Flow] = append(l.openings[p.Flow], one)
+		first := p.Flow.FirstPacket()
+		l.openings[first] = append(l.openings[first], one)
 	}
 	l.Classifier.Packet(p)
-	l.most = max(l.most, len(l.Classifier.tracks))
+	l.most = max(l.most, l.remembered())
 }
 
 func (l *listener) Ended(f *flow.Flow, _ uint64) {
 	l.Classifier.Ended(f)
-	l.ended(f, l.openings[f])
-	delete(l.openings, f)
+	l.ended(f, l.openings[f.FirstPacket])
+	delete(l.openings, f.FirstPacket)
 }
 
 // listen classifies packets as service does.
 func listen(t *testing.T, m *Model, cfg flow.Config, all []capture.Packet, ended func(*flow.Flow, []flow.Payload)) *listener {
 	t.Helper()
-	l := &listener{New(m), map[*flow.Flow][]flow.Payload{}, ended, 0}
+	l := &listener{New(m), map[uint64][]flow.Payload{}, ended, 0}
 	cfg.OpeningPackets = m.Arch.Packets
 	in, err := meter.New(meter.Config{Flow: cfg}, 1, func(int) meter.Handler { return l })
 	if err != nil {
@@ -96,7 +101,7 @@ func listen(t *testing.T, m *Model, cfg flow.Config, all []capture.Packet, ended
 	}
 	in.Add(all)
 	in.Close()
-	if n := len(l.Classifier.tracks); n != 0 {
+	if n := l.remembered(); n != 0 {
 		t.Errorf("%d flows are remembered after all have ended", n)
 	}
 	return l
@@ -174,7 +179,7 @@ func TestClassifierWithoutMemoryForOpenings(t *testing.T) {
 	a.Early = 2
 	m := randomModel(t, a)
 	alone := 0
-	cfg := flow.Config{PayloadMemory: 3000}
+	cfg := flow.Config{PayloadMemory: 8 << 10}
 	all := conversations(t, 600, 1500)
 	l := listen(t, m, cfg, all, func(f *flow.Flow, opening []flow.Payload) {
 		switch {
@@ -191,7 +196,7 @@ func TestClassifierWithoutMemoryForOpenings(t *testing.T) {
 	if alone == 0 {
 		t.Error("every flow had an opening: the test tests nothing")
 	}
-	if most := cfg.PayloadMemory / (a.Packets * 48); l.most > most {
+	if most := cfg.PayloadMemory / 512; l.most > most {
 		t.Errorf("%d flows are remembered at a time, want at most %d: those with an opening", l.most, most)
 	}
 }
@@ -200,47 +205,61 @@ func TestClassifierWithoutMemoryForOpenings(t *testing.T) {
 func TestLaterFragmentsAreNotClassified(t *testing.T) {
 	m := randomModel(t, small()["text"])
 	c := New(m)
-	f := &flow.Flow{Label: flow.Label{Class: flow.NoClass}, OpeningShort: true}
-	p := &meter.Packet{
-		Flow: f, Capture: &capture.Packet{Data: make([]byte, 60), WireLen: 60},
-		Headers: &packet.Headers{Version: 4, Proto: packet.UDP, Has: packet.Fragment | packet.LaterFragment, PayloadOffset: 34, PayloadLen: 26, PayloadWireLen: 26},
+	table := flow.New(flow.Config{PayloadMemory: 1}) // no opening fits
+	defer table.Close()
+	later := &packet.Headers{Version: 4, Proto: packet.UDP, Has: packet.Fragment | packet.LaterFragment, PayloadOffset: 34, PayloadLen: 26, PayloadWireLen: 26}
+	whole := &packet.Headers{Version: 4, Proto: packet.UDP, Has: packet.HasPayload, PayloadOffset: 34, PayloadLen: 26, PayloadWireLen: 26}
+	empty := &packet.Headers{Version: 4, Proto: packet.UDP, Has: packet.HasPayload}
+	classify := func(h *packet.Headers, ordinal uint64) (label flow.Label, changed bool) {
+		p := &meter.Packet{Capture: &capture.Packet{Data: make([]byte, 60), WireLen: 60}, Headers: h}
+		p.Flow, p.Dir, p.Joined = table.Update(h, p.Capture, ordinal)
+		changed = c.Packet(p)
+		return p.Flow.Label(), changed
 	}
-	if c.Packet(p) || f.Label.Class != flow.NoClass {
-		t.Errorf("a later fragment got its flow the label %+v", f.Label)
+	if label, changed := classify(later, 0); changed || label.Class != flow.NoClass {
+		t.Errorf("a later fragment got its flow the label %+v", label)
 	}
-	p.Headers.Has = packet.HasPayload
-	f.OpeningShort = false
-	if c.Packet(p) || f.Label.Class != flow.NoClass {
-		t.Errorf("a packet past the opening got its flow the label %+v", f.Label)
+	if label, changed := classify(empty, 1); changed || label.Class != flow.NoClass {
+		t.Errorf("a packet without payload got its flow the label %+v", label)
 	}
-	f.OpeningShort = true
-	if !c.Packet(p) || f.Label.Class == flow.NoClass {
+	if label, changed := classify(whole, 2); !changed || label.Class == flow.NoClass {
 		t.Error("a packet whose opening is short for want of memory got its flow no label")
+	}
+	if _, changed := classify(later, 3); changed {
+		t.Error("a later fragment changed a label")
 	}
 }
 
-// Flows whose identifiers collide, which senders can bring about, are still two flows, and what is
-// kept of those that have ended is bounded.
-func TestFlowsWithOneIdentifier(t *testing.T) {
+// Each flow has a track of its own, and what is kept of those that have ended is bounded.
+func TestTracksComeAndGo(t *testing.T) {
 	a := small()["text"]
 	a.Early = 2
 	c := New(randomModel(t, a))
-	all := make([]flow.Flow, maxFree+100)
-	for i := range all {
-		f := &all[i]
-		*f = flow.Flow{ID: 7, Label: flow.Label{Class: flow.NoClass}, Opening: &flow.Opening{Payloads: []flow.Payload{{Len: 9}}}}
-		c.Packet(&meter.Packet{Flow: f, Joined: true, Headers: &packet.Headers{}, Capture: &capture.Packet{}})
-	}
-	if len(c.tracks) != len(all) {
-		t.Errorf("%d flows are remembered, want %d", len(c.tracks), len(all))
-	}
-	for i := range all {
-		c.Ended(&all[i])
-		if got := all[i].Label; !got.Final || got.Packets != 1 {
-			t.Fatalf("flow %d has the label %+v, want one that rests on its own packet", i, got)
+	const flows = maxFree + 100
+	ended := 0
+	table := flow.New(flow.Config{OnEnd: func(f *flow.Flow) {
+		c.Ended(f)
+		if got := f.Label; !got.Final || got.Packets != 1+f.FirstPacket%2 {
+			t.Fatalf("flow %d has the label %+v, want one that rests on its own packets", f.FirstPacket, got)
 		}
-	}
-	if len(c.tracks) != 0 || len(c.free) > maxFree {
-		t.Errorf("%d flows are remembered and %d tracks kept after all have ended, want 0 and at most %d", len(c.tracks), len(c.free), maxFree)
+		ended++
+	}})
+	defer table.Close()
+	for round := range 2 {
+		for i := range flows {
+			for range 1 + i%2 {
+				h := &packet.Headers{Version: 4, Proto: packet.UDP, SrcPort: uint16(i), Has: packet.HasPorts | packet.HasPayload, PayloadLen: 9, PayloadWireLen: 9}
+				p := &meter.Packet{Capture: &capture.Packet{Data: make([]byte, 9), WireLen: 60}, Headers: h}
+				p.Flow, p.Dir, p.Joined = table.Update(h, p.Capture, uint64(i))
+				c.Packet(p)
+			}
+		}
+		if c.remembered() != flows {
+			t.Errorf("%d flows are remembered, want %d", c.remembered(), flows)
+		}
+		table.Flush(flow.ForcedEnd)
+		if c.remembered() != 0 || len(c.tracks) != flows || len(c.free) > maxFree || ended != flows*(round+1) {
+			t.Errorf("%d flows are remembered and %d tracks kept after all %d have ended, want 0 and at most %d", c.remembered(), len(c.free), ended, maxFree)
+		}
 	}
 }

@@ -36,6 +36,8 @@ type ImageOptions struct {
 	Labels bool  // write a file of labels, too
 	Label  int   // what stands in it for every image, 0 to 255
 	Memory int64 // most bytes of images at a time; default 1 GiB
+
+	Wanted func(*capture.Packet) bool // nil: all packets are
 }
 
 // Check fills in the defaults and refuses what cannot be done.
@@ -62,7 +64,8 @@ func (o *ImageOptions) Check() error {
 
 // ImageStats says what became of the packets of some captures.
 type ImageStats struct {
-	Packets     uint64          // read
+	Packets     uint64          // read, and wanted
+	LeftOut     uint64          // read, and not wanted
 	NoPayload   uint64          // of these, packets without a TCP or UDP payload
 	Fragments   uint64          // later fragments, which have no transport header
 	Images      int             // written
@@ -89,6 +92,7 @@ func Images(paths []string, dir string, opts ImageOptions) (*ImageStats, error) 
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
 	defer in.Close()
+	in.Keep(opts.Wanted)
 	c := &imager{opts: opts, sessions: make(map[flow.Key]*image)}
 	c.stats.MemoryLimit = opts.Memory
 	batch := make([]capture.Packet, 64)
@@ -104,8 +108,8 @@ func Images(paths []string, dir string, opts ImageOptions) (*ImageStats, error) 
 			c.add(&batch[i])
 		}
 	}
-	c.stats.Faults = in.Faults()
-	if c.stats.Packets == 0 && len(c.stats.Faults) > 0 {
+	c.stats.Faults, c.stats.LeftOut = in.Faults(), in.LeftOut()
+	if c.stats.Packets+c.stats.LeftOut == 0 && len(c.stats.Faults) > 0 {
 		return &c.stats, fmt.Errorf("dataset: no packet could be read: %w", c.stats.Faults[0])
 	}
 	return &c.stats, c.write(dir)

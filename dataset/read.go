@@ -25,6 +25,9 @@ const (
 	payloadOverhead = 48
 )
 
+// flowMemory is the memory for the open flows of one capture: three million.
+const flowMemory = 256 << 20
+
 // budget is the memory that a set may take. It is used by several goroutines.
 type budget struct {
 	limit int64
@@ -188,6 +191,9 @@ func readCapture(j *job, opts Options, mem *budget) (*reading, error) {
 	}
 	config := meter.Config{Flow: opts.Flow, Tunnels: opts.Tunnels}
 	config.Flow.PayloadMemory = int(opts.Memory)
+	if config.Flow.Memory == 0 {
+		config.Flow.Memory = flowMemory
+	}
 	m, err := meter.New(config, 1, func(int) meter.Handler { return r })
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
@@ -220,7 +226,10 @@ func readCapture(j *job, opts Options, mem *budget) (*reading, error) {
 	if counters.Flow.OpeningsShort > 0 {
 		return nil, mem.exceeded()
 	}
-	r.faults, r.evicted = in.Faults(), counters.Flow.Evicted
+	r.faults = in.Faults()
+	for _, n := range counters.Flow.Evicted {
+		r.evicted += n
+	}
 	r.capture.Packets = counters.Packets
 	if counters.Packets == 0 {
 		r.capture.First, r.capture.Last = 0, 0
@@ -240,10 +249,11 @@ func (r *reading) Packet(p *meter.Packet) {
 		return
 	}
 	r.processes = true
-	votes := r.votes[p.Flow.ID]
+	id := p.Flow.ID()
+	votes := r.votes[id]
 	if votes == nil {
 		votes = make(map[string]int)
-		r.votes[p.Flow.ID] = votes
+		r.votes[id] = votes
 	}
 	votes[clean(string(name))]++
 }
@@ -262,7 +272,7 @@ func (r *reading) Ended(f *flow.Flow, _ uint64) {
 			break
 		}
 	}
-	empty := f.Opening == nil || len(f.Opening.Payloads) == 0
+	empty := len(f.Opening) == 0
 	if empty {
 		r.capture.NoPayload++
 		if ended.join == nil {
@@ -275,8 +285,8 @@ func (r *reading) Ended(f *flow.Flow, _ uint64) {
 	}
 	cost := flowOverhead
 	if !empty {
-		ended.Opening = make([]flow.Payload, len(f.Opening.Payloads))
-		for i, p := range f.Opening.Payloads {
+		ended.Opening = make([]flow.Payload, len(f.Opening))
+		for i, p := range f.Opening {
 			cost += len(p.Data) + payloadOverhead
 			ended.Opening[i] = flow.Payload{Nanos: p.Nanos, Dir: p.Dir, Len: p.Len, Data: slices.Clone(p.Data)}
 		}

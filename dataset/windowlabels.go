@@ -48,6 +48,10 @@ type interval struct {
 // maxPerPacket is the largest number of labelled packets (2 bytes of memory each).
 const maxPerPacket = 1 << 30
 
+// ByNumber reports whether packets are labelled by their numbers in the capture, so that it must be read
+// whole.
+func (l *WindowLabels) ByNumber() bool { return l.perPacket != nil }
+
 // OpenWindowLabels reads labels for windows in any of these forms:
 //   - one line per packet, in packet order: "n;0", "n;1" or "n,label", with or without a header,
 //     n counting from 0 or 1 without gaps;

@@ -7,8 +7,11 @@
 package event
 
 import (
+	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/weirnet/weir/window"
 )
 
 // Type is the value of event_type; the object of the event bears the same name.
@@ -73,6 +76,9 @@ type Flow struct {
 	App             string   `json:"app,omitempty"`        // absent without a label
 	Confidence      *float64 `json:"confidence,omitempty"` // absent without a label
 	Novel           bool     `json:"novel,omitempty"`
+	LabelSource     string   `json:"label_source,omitempty"`  // packet: the CNN said so; flow: the LSTM; absent without a label
+	LabelPackets    int      `json:"label_packets,omitempty"` // payload packets the label rests on
+	Model           string   `json:"model,omitempty"`         // that gave the label
 }
 
 // Window is a scored unit of time.
@@ -84,7 +90,12 @@ type Window struct {
 	Threshold float64  `json:"threshold"`
 	Anomalous bool     `json:"anomalous"`
 	Lost      uint64   `json:"lost"` // packets known to be missing in this window
-	Model     string   `json:"model"`
+	// Unsure says that the score reaches the threshold, but not without features that are lower than expected, and packets
+	// are missing: it may be for them alone. Such a window is not anomalous.
+	Unsure bool   `json:"unsure,omitempty"`
+	Model  string `json:"model"`
+
+	Vector *window.Vector `json:"-"` // the 53 features; for history, lines do not bear them
 }
 
 // Alert is an anomalous window with its explanation.
@@ -139,6 +150,25 @@ type Stats struct {
 	Drops        map[string]uint64 `json:"drops"`
 	PacketRate   float64           `json:"packets_per_second"` // of traffic time, since the last stats event
 	BitRate      float64           `json:"bits_per_second"`
+	Shed         *Shed             `json:"shed,omitempty"`    // absent when there was time for all work
+	Capture      []Capture         `json:"capture,omitempty"` // live alone: each interface
+}
+
+// Shed tells what networks did not look at because packets came faster than they could.
+type Shed struct {
+	Effort  string            `json:"effort"`  // at the time: full, no_flow_network, no_networks, no_labels
+	Packets map[string]uint64 `json:"packets"` // payload packets, by the effort when they came
+	Flows   map[string]uint64 `json:"flows"`   // flows that were given up, by the effort when they were
+}
+
+// Capture is the count of one interface.
+type Capture struct {
+	Interface string `json:"interface"`
+	Captured  uint64 `json:"captured"`
+	Received  uint64 `json:"received"`           // passed the filter: captured, still waiting, or dropped
+	Dropped   uint64 `json:"dropped"`            // by the kernel for want of room in the rings
+	Missed    uint64 `json:"missed,omitempty"`   // by the card, as its driver tells
+	Oversize  uint64 `json:"oversize,omitempty"` // frames that the card or the kernel had put together of several
 }
 
 // Time is nanoseconds since the Unix epoch, written as RFC 3339 in UTC with microseconds.
@@ -147,6 +177,16 @@ type Time int64
 // MarshalJSON implements json.Marshaler.
 func (t Time) MarshalJSON() ([]byte, error) {
 	return t.append(make([]byte, 0, 32)), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Time) UnmarshalJSON(text []byte) error {
+	at, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(text))
+	if err != nil {
+		return fmt.Errorf("event: %w", err)
+	}
+	*t = Time(at.UnixNano())
+	return nil
 }
 
 func (t Time) append(dst []byte) []byte {

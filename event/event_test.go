@@ -43,17 +43,20 @@ func TestOfFlow(t *testing.T) {
 	f := flow.Flow{
 		ID: 1<<60 + 5, Start: 1, Last: 2_000_000_000, Packets: [2]uint64{3, 2}, Bytes: [2]uint64{300, 200},
 		Key:    flow.Key{Src: packet.Addr{10, 0, 0, 1}, Dst: packet.Addr{10, 0, 0, 2}, SrcPort: 5, DstPort: 443, Version: 4, Proto: packet.TCP, Kind: flow.Ports},
-		Reason: flow.IdleTimeout, Label: flow.Label{Class: 0, Confidence: 0.25},
+		Reason: flow.IdleTimeout, Label: flow.Label{Class: 0, Confidence: 0.25, Source: flow.FromFlow, Packets: 3},
 	}
-	e := OfFlow(&f, "tls")
+	e := OfFlow(&f, "tls", "apps@1")
 	if e.Tuple.FlowID != 5 {
 		t.Errorf("flow_id is %d, want 5: below 2^53", e.Tuple.FlowID)
 	}
 	if e.Flow.App != "tls" || *e.Flow.Confidence != 0.25 || e.Flow.Reason != "idle_timeout" || e.Flow.PacketsToServer != 3 {
 		t.Errorf("got %+v", e.Flow)
 	}
-	line, err := json.Marshal(OfFlow(&f, "").Flow)
-	if err != nil || bytes.Contains(line, []byte("app")) || bytes.Contains(line, []byte("confidence")) {
+	if e.Flow.LabelSource != "flow" || e.Flow.LabelPackets != 3 || e.Flow.Model != "apps@1" {
+		t.Errorf("the label is told as %+v", e.Flow)
+	}
+	line, err := json.Marshal(OfFlow(&f, "", "").Flow)
+	if err != nil || bytes.Contains(line, []byte("app")) || bytes.Contains(line, []byte("confidence")) || bytes.Contains(line, []byte("label")) {
 		t.Errorf("a flow without label shows one: %s, %v", line, err)
 	}
 }
@@ -61,6 +64,25 @@ func TestOfFlow(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestTimeReadsBack(t *testing.T) {
+	for _, want := range []Time{0, 1_500_000_000, -1000, 4e18, -4e18} {
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Time
+		if err := json.Unmarshal(text, &got); err != nil || got != want {
+			t.Errorf("%s reads back as %d, want %d, %v", text, got, want, err)
+		}
+	}
+	var got Time
+	for _, bad := range []string{`""`, `"yesterday"`, `7`, `null1`} {
+		if err := json.Unmarshal([]byte(bad), &got); err == nil {
+			t.Errorf("%s reads as a time", bad)
+		}
+	}
+}
 
 func TestWriterKeepsFirstError(t *testing.T) {
 	w := NewWriter(failing{})

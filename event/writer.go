@@ -8,9 +8,12 @@ import (
 
 // Writer writes events as JSON lines. Used by one goroutine.
 type Writer struct {
-	out *bufio.Writer
-	enc *json.Encoder
-	err error
+	out    *bufio.Writer
+	enc    *json.Encoder
+	line   []byte // of append, reused
+	second int64  // that prefix shows
+	prefix []byte
+	err    error
 }
 
 // NewWriter returns a Writer onto w. Flush must be called at the end.
@@ -36,6 +39,10 @@ type line struct {
 // Write appends one event. After the first error it does nothing and returns that error.
 func (w *Writer) Write(e *Event) error {
 	if w.err != nil {
+		return w.err
+	}
+	if w.append(e) {
+		_, w.err = w.out.Write(w.line)
 		return w.err
 	}
 	w.err = w.enc.Encode(line{Time(e.Nanos), e.Type, e.Tuple, e.Label, e.Flow, e.Window, e.Alert, e.Stats})

@@ -9,7 +9,10 @@ import (
 // CommunityID returns the Community ID, version 1 with seed 0, of a flow by the key of either of
 // its directions: https://github.com/corelight/community-id-spec. Other monitors give the same
 // flow the same string.
-func CommunityID(k Key) string {
+func CommunityID(k Key) string { return string(AppendCommunityID(nil, k)) }
+
+// AppendCommunityID appends what CommunityID returns.
+func AppendCommunityID(dst []byte, k Key) []byte {
 	k, _ = k.Canonical()
 	addrLen := 4
 	if k.Version == 6 {
@@ -31,5 +34,5 @@ func CommunityID(k Key) string {
 		}
 	}
 	digest := sha1.Sum(b)
-	return "1:" + base64.StdEncoding.EncodeToString(digest[:])
+	return base64.StdEncoding.AppendEncode(append(dst, "1:"...), digest[:])
 }

@@ -1,14 +1,13 @@
-// Package flow keeps paper A's table of flows: packets of one 5-tuple that follow each other within
-// a lifetime. It counts, keeps the first payloads of flows that have no final label, and says when
-// and why a flow ended. It names no application: labels are written by whoever classifies.
+// Package flow keeps paper A's table of flows: packets of one 5-tuple that follow each other within a
+// lifetime. It counts, keeps the first payloads of flows that have no final label, and says when and
+// why a flow ended. It names no application: labels are written by whoever classifies.
 //
 //	table := flow.New(flow.Config{OnEnd: func(f *flow.Flow) { fmt.Println(f.Key, f.Reason) }})
 //	f, dir, payload := table.Update(&headers, &packet, ordinal)
 //	table.Sweep(packet.Nanos)
 //	table.Flush(flow.ForcedEnd)
+//	table.Close()
 package flow
-
-import "github.com/weirnet/weir/packet"
 
 // Direction is which end of a flow sent a packet. It indexes a flow's counts.
 type Direction uint8
@@ -18,8 +17,8 @@ const (
 	Responder
 )
 
-// EndReason is why a flow ended: IPFIX information element 136, flowEndReason, RFC 5102
-// section 5.11.3, with its numbers.
+// EndReason is why a flow ended: IPFIX information element 136, flowEndReason, RFC 5102 section 5.11.3,
+// with its numbers.
 type EndReason uint8
 
 const (
@@ -45,8 +44,8 @@ func (r EndReason) String() string {
 	return endReasonNames[r]
 }
 
-// Flow is a row of the table. Update and OnEnd hand out pointers into the table: a *Flow is valid
-// until its OnEnd has returned, and its holder may write Label and nothing else.
+// Flow is the account of a flow: a row of the table, written out. That which OnEnd is given is valid
+// until it returns; OnEnd may write its Label, for whoever reads it next.
 type Flow struct {
 	ID           uint64    // the same in every run and for every number of workers
 	Key          Key       // as its first packet had it: the originator is the source
@@ -60,41 +59,28 @@ type Flow struct {
 	FirstPacket  uint64    // ordinal of the first packet in the stream
 	Reason       EndReason // Alive until OnEnd
 	Label        Label
-	Opening      *Opening // the first payloads; nil before the first and after Release
-	OpeningShort bool     // Config.PayloadMemory ran out before the opening was complete
-
-	released bool  // no payload joins the opening any more
-	reversed bool  // the table knows the flow by the reverse of Key
-	queue    uint8 // which of the table's queues the flow stands in
-	slot     uint32
-	place    int // in its queue
+	Tag          uint32    // see Ref.SetTag
+	Opening      []Payload // the first payloads, as far as they were not released; OnEnd alone has them
+	OpeningShort bool      // Config.PayloadMemory ran out before the opening was complete
 }
 
 // PacketCount returns the packets of both directions: paper A's packet-in count.
 func (f *Flow) PacketCount() uint64 { return f.Packets[0] + f.Packets[1] }
 
 // Closed reports whether TCP has ended the flow: RST, or FIN from every end that was seen.
-func (f *Flow) Closed() bool {
-	if (f.Flags[Originator]|f.Flags[Responder])&packet.RST != 0 {
-		return true
-	}
-	if f.Packets[Responder] == 0 {
-		return f.Flags[Originator]&packet.FIN != 0
-	}
-	return f.Flags[Originator]&f.Flags[Responder]&packet.FIN != 0
-}
+func (f *Flow) Closed() bool { return closed(f.Flags, f.Packets[Responder] != 0) }
 
 // NoClass is the Class of a flow without a label.
 const NoClass = -1
 
 // Label is what classification has found for a flow so far.
 type Label struct {
-	Class      int32   // index into the model's labels, NoClass without one
+	Class      int32   // index into the model's labels, less than 2²⁴ - 1; NoClass without one
 	Confidence float32 // calibrated, 0 to 1
 	Source     Source  // what gave the label
 	Novel      bool    // traffic of a kind that training did not hold
 	Final      bool    // the label will not change; no more payloads are kept
-	Packets    uint64  // payload packets that the label rests on
+	Packets    uint64  // payload packets that the label rests on; the table keeps no more than 65,535
 }
 
 // Source is what gave a flow its label.

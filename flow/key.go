@@ -3,7 +3,7 @@ package flow
 import (
 	"bytes"
 	"encoding/binary"
-	"hash/maphash"
+	"math"
 	"net/netip"
 
 	"github.com/weirnet/weir/packet"
@@ -47,8 +47,8 @@ func KeyOf(h *packet.Headers) Key {
 	return k
 }
 
-// counterpartOf returns the ICMP type that answers, or is answered by, another. The pairs are those
-// of Community ID v1, which has them from Zeek.
+// counterpartOf returns the ICMP type that answers, or is answered by, another. The pairs are those of
+// Community ID v1, which has them from Zeek.
 func counterpartOf(proto, icmpType uint8) (uint8, bool) {
 	if proto == packet.ICMP {
 		switch icmpType {
@@ -78,9 +78,9 @@ func (k Key) Destination() netip.AddrPort {
 	return netip.AddrPortFrom(k.Dst.Netip(k.Version), k.DstPort)
 }
 
-// Canonical returns the one key that both directions of a flow share, and whether k is the reverse
-// of it: the end with the lower address, then port, is the source. Keys of kinds that have no
-// reverse (OneWay, Fragments) are canonical as they are.
+// Canonical returns the one key that both directions of a flow share, and whether k is the reverse of
+// it: the end with the lower address, then port, is the source. Keys of kinds that have no reverse
+// (OneWay, Fragments) are canonical as they are.
 func (k Key) Canonical() (canonical Key, reversed bool) {
 	if k.Kind == OneWay || k.Kind == Fragments {
 		return k, false
@@ -94,41 +94,52 @@ func (k Key) Canonical() (canonical Key, reversed bool) {
 	return k, true
 }
 
-// id returns the identifier of the flow with the key that the table knows it by and that starts at
-// a time. Salt tells flows apart that share both. The hash is FNV-1a, finished so that all bits
+// id returns the identifier of the flow with the key that the table knows it by and that starts at a
+// time. Salt tells flows apart that share both. The hash is FNV-1a of addresses, ports, FragID,
+// version, protocol, kind, start and salt, numbers in network byte order, finished so that all bits
 // depend on all others; it is unkeyed because it must be the same in every run, so it is no index.
-func (k Key) id(start int64, salt uint64) uint64 {
-	var b [2*16 + 2*2 + 4 + 3 + 8 + 8]byte
-	copy(b[0:], k.Src[:])
-	copy(b[16:], k.Dst[:])
-	binary.BigEndian.PutUint16(b[32:], k.SrcPort)
-	binary.BigEndian.PutUint16(b[34:], k.DstPort)
-	binary.BigEndian.PutUint32(b[36:], k.FragID)
-	b[40], b[41], b[42] = k.Version, k.Proto, uint8(k.Kind)
-	binary.BigEndian.PutUint64(b[43:], uint64(start))
-	binary.BigEndian.PutUint64(b[51:], salt)
+func (k *Key) id(start int64, salt uint64) uint64 {
+	const zeros4 = fnvPrime * fnvPrime * fnvPrime * fnvPrime & math.MaxUint64
+	const zeros8 = zeros4 * zeros4 & math.MaxUint64
+	const zeros12 = zeros8 * zeros4 & math.MaxUint64
 	h := uint64(0xcbf29ce484222325)
-	for _, c := range b {
-		h = (h ^ uint64(c)) * 0x100000001b3
+	if k.Version == 4 { // a byte of zero only multiplies, so many can at once
+		h = fnv(h, k.Src[:4]) * zeros12
+		h = fnv(h, k.Dst[:4]) * zeros12
+	} else {
+		h = fnv(h, k.Src[:])
+		h = fnv(h, k.Dst[:])
+	}
+	var b [8]byte
+	binary.BigEndian.PutUint16(b[0:], k.SrcPort)
+	binary.BigEndian.PutUint16(b[2:], k.DstPort)
+	h = fnv(h, b[:4])
+	if k.FragID == 0 {
+		h *= zeros4
+	} else {
+		binary.BigEndian.PutUint32(b[:], k.FragID)
+		h = fnv(h, b[:4])
+	}
+	b[0], b[1], b[2] = k.Version, k.Proto, uint8(k.Kind)
+	h = fnv(h, b[:3])
+	binary.BigEndian.PutUint64(b[:], uint64(start))
+	h = fnv(h, b[:])
+	if salt == 0 {
+		h *= zeros8
+	} else {
+		binary.BigEndian.PutUint64(b[:], salt)
+		h = fnv(h, b[:])
 	}
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd
 	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
 	return h ^ h>>33
 }
 
-var shardSeed = maphash.MakeSeed()
+const fnvPrime = 0x100000001b3
 
-// ShardHash returns a number that all packets between two addresses share, whatever their
-// direction and whether they are fragments or not: the worker of a packet follows from it. It is
-// keyed anew in every process, so that nobody outside can load one worker alone.
-func ShardHash(h *packet.Headers) uint64 {
-	var pair [32]byte
-	if bytes.Compare(h.Src[:], h.Dst[:]) <= 0 {
-		copy(pair[:16], h.Src[:])
-		copy(pair[16:], h.Dst[:])
-	} else {
-		copy(pair[:16], h.Dst[:])
-		copy(pair[16:], h.Src[:])
+func fnv(h uint64, b []byte) uint64 {
+	for _, c := range b {
+		h = (h ^ uint64(c)) * fnvPrime
 	}
-	return maphash.Bytes(shardSeed, pair[:])
+	return h
 }

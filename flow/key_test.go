@@ -151,7 +151,8 @@ func TestCounterpartsAnswerEachOther(t *testing.T) {
 func TestFlowIDStaysTheSame(t *testing.T) {
 	h := headersOf(packet.TCP, "10.0.0.1", "192.0.2.7", 49152, 443)
 	const want = 0x8129a5a6f507280d
-	if got := KeyOf(&h).id(1_700_000_000_000_000_000, 0); got != want {
+	key := KeyOf(&h)
+	if got := key.id(1_700_000_000_000_000_000, 0); got != want {
 		t.Errorf("identifier %#x, want %#x: identifiers of stored flows would change", got, uint64(want))
 	}
 }

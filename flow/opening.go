@@ -1,15 +1,13 @@
 package flow
 
-import "reflect"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
-// Opening is the first payloads of a flow, in order of arrival: of TCP segments and UDP datagrams
-// that carry any, as they came, without reassembly. A flow keeps it while it has no final label.
-// It lives in the table's pool: valid until Release or until the flow's OnEnd has returned.
-type Opening struct {
-	Payloads []Payload
-}
-
-// Payload is the application payload of one packet of an opening.
+// Payload is the application payload of one packet of an opening: of the first payloads of a flow, in
+// order of arrival, of TCP segments and UDP datagrams that carry any, as they came, without reassembly.
+// A flow keeps its opening while it has no final label.
 type Payload struct {
 	Nanos int64     // capture time of its packet
 	Dir   Direction // who sent it
@@ -17,109 +15,194 @@ type Payload struct {
 	Data  []byte    // the first captured bytes, at most Config.OpeningBytes
 }
 
-var payloadSize = int(reflect.TypeFor[Payload]().Size())
-
-// pool lends memory for openings, never more than limit bytes in all, lent or kept for reuse.
-// Payloads come in blocks of four sizes, so that a flow of small messages does not hold large
-// blocks.
+// pool lends memory for openings, never more than limit bytes in all. An opening is one block of a
+// power of two of units; when it outgrows the block it moves to one of twice the length. Free blocks
+// are split and joined again with the other half (buddy system: Knowlton 1965), so memory lent once in
+// small blocks can be lent in large ones later. Blocks are known by the number of their first unit and
+// one more; 0 is none.
 type pool struct {
-	limit    int
 	packets  int // payloads of an opening
-	sizes    [4]int
-	blocks   [4][][]byte // not lent, by size
-	openings []*Opening  // not lent
-	held     int         // bytes lent or not
-	lent     int         // bytes
+	bytes    int // of a payload
+	memory   *memory
+	unused   int              // units that are not in chunks yet
+	chunkLen int              // units, a power of two
+	chunks   [][]byte         //
+	orders   []uint8          // by unit: 1 + order of the free block that begins there, else 0
+	free     [maxOrder]uint32 // first free block, by order
+	lent     int              // bytes
 }
 
-func newPool(limit, packets, payloadLen int) *pool {
-	p := &pool{limit: limit, packets: packets}
-	for i := range p.sizes {
-		p.sizes[i] = max(1, payloadLen>>(len(p.sizes)-1-i))
+const (
+	unitLen   = 512 // bytes; a smaller opening takes one unit, so this bounds how many there are
+	maxOrder  = 24
+	headerLen = 16 // of an opening: payloads (2 bytes), order (1), bytes in use (4, from the fourth on)
+	payloadAt = 16 // of a payload: time, length, direction and captured length; then the bytes, to a multiple of 8
+)
+
+func newPool(limit, packets, bytes int, m *memory) *pool {
+	p := &pool{packets: packets, bytes: bytes, memory: m, unused: limit / unitLen, chunkLen: pieceLen / unitLen}
+	for p.chunkLen*unitLen < headerLen+packets*(payloadAt+bytes+7) && p.chunkLen < 1<<(maxOrder-1) {
+		p.chunkLen *= 2
 	}
 	return p
 }
 
-// opening returns an empty opening, or nil when the memory is used up.
-func (p *pool) opening() *Opening {
-	size := p.packets * payloadSize
-	if n := len(p.openings); n > 0 {
-		o := p.openings[n-1]
-		p.openings = p.openings[:n-1]
-		p.lent += size
-		return o
-	}
-	if !p.reserve(size) {
-		return nil
-	}
-	return &Opening{Payloads: make([]Payload, 0, p.packets)}
+// block returns the memory of a block.
+func (p *pool) block(b uint32, order uint8) []byte {
+	unit := int(b - 1)
+	at := unit % p.chunkLen * unitLen
+	return p.chunks[unit/p.chunkLen][at : at+unitLen<<order]
 }
 
-// add copies a payload into an opening, or reports that the memory is used up. Data is cut to the
-// largest block.
-func (p *pool) add(o *Opening, payload Payload) bool {
-	largest := len(p.sizes) - 1
-	data := payload.Data[:min(len(payload.Data), p.sizes[largest])]
-	payload.Data = nil
-	if len(data) > 0 {
-		class := 0
-		for p.sizes[class] < len(data) {
-			class++
-		}
-		var block []byte
-		if n := len(p.blocks[class]); n > 0 {
-			block = p.blocks[class][n-1]
-			p.blocks[class] = p.blocks[class][:n-1]
-			p.lent += p.sizes[class]
-		} else if p.reserve(p.sizes[class]) {
-			block = make([]byte, p.sizes[class])
-		} else {
-			return false
-		}
-		payload.Data = block[:copy(block, data)]
+// add appends a payload to the opening in a block, 0 for none yet, and returns how many payloads it has
+// now. It reports false, and changes nothing, when the memory is used up.
+func (p *pool) add(opening *uint32, payload Payload) (payloads int, ok bool) {
+	data := payload.Data[:min(len(payload.Data), p.bytes)]
+	used, count := headerLen, 0
+	var old []byte
+	if *opening != 0 {
+		old = p.opening(*opening)
+		used, count = len(old), int(binary.LittleEndian.Uint16(old))
 	}
-	o.Payloads = append(o.Payloads, payload)
-	return true
+	end := used + payloadAt + (len(data)+7)&^7
+	var b []byte
+	if *opening != 0 && end <= unitLen<<old[2] {
+		b = old[:cap(old)]
+	} else {
+		order := uint8(bits.Len(uint((end - 1) / unitLen)))
+		n := p.take(order)
+		if n == 0 {
+			return count, false
+		}
+		b = p.block(n, order)
+		copy(b, old)
+		b[2] = order
+		p.give(*opening)
+		*opening = n
+	}
+	count++
+	binary.LittleEndian.PutUint16(b, uint16(count))
+	binary.LittleEndian.PutUint32(b[4:], uint32(end))
+	binary.LittleEndian.PutUint64(b[used:], uint64(payload.Nanos))
+	binary.LittleEndian.PutUint32(b[used+8:], uint32(payload.Len))
+	binary.LittleEndian.PutUint32(b[used+12:], uint32(len(data))<<1|uint32(payload.Dir))
+	copy(b[used+payloadAt:end], data)
+	return count, true
 }
 
-// reserve accounts for size bytes about to be allocated and lent. When they do not fit, blocks that
-// are kept for reuse in other sizes make room.
-func (p *pool) reserve(size int) bool {
-	for class := len(p.blocks) - 1; class >= 0 && p.held+size > p.limit; class-- {
-		for n := len(p.blocks[class]); n > 0 && p.held+size > p.limit; n-- {
-			p.blocks[class][n-1] = nil
-			p.blocks[class] = p.blocks[class][:n-1]
-			p.held -= p.sizes[class]
+// opening returns the bytes in use of a block that is lent; their capacity is the block's.
+func (p *pool) opening(b uint32) []byte {
+	start := p.block(b, 0)
+	used := binary.LittleEndian.Uint32(start[4:])
+	return p.block(b, start[2])[: used : unitLen<<start[2]]
+}
+
+// payloads appends the payloads of an opening to dst.
+func (p *pool) payloads(opening uint32, dst []Payload) []Payload {
+	if opening == 0 {
+		return dst
+	}
+	for b := p.opening(opening)[headerLen:]; len(b) > 0; {
+		n := int(binary.LittleEndian.Uint32(b[12:]) >> 1)
+		dst = append(dst, Payload{
+			Nanos: int64(binary.LittleEndian.Uint64(b)),
+			Dir:   Direction(b[12] & 1),
+			Len:   int(binary.LittleEndian.Uint32(b[8:])),
+			Data:  b[payloadAt : payloadAt+n : payloadAt+n],
+		})
+		b = b[payloadAt+(n+7)&^7:]
+	}
+	return dst
+}
+
+// take lends a block of unitLen<<order bytes, 0 when there is none.
+func (p *pool) take(order uint8) uint32 {
+	for {
+		for have := order; int(have) < maxOrder; have++ {
+			b := p.free[have]
+			if b == 0 {
+				continue
+			}
+			p.unlink(b, have)
+			for have > order {
+				have--
+				p.link(b+1<<have, have)
+			}
+			p.lent += unitLen << order
+			return b
+		}
+		if !p.grow() {
+			return 0
 		}
 	}
-	for n := len(p.openings); n > 0 && p.held+size > p.limit; n-- {
-		p.openings[n-1] = nil
-		p.openings = p.openings[:n-1]
-		p.held -= p.packets * payloadSize
+}
+
+// give takes a block back; 0 is none.
+func (p *pool) give(b uint32) {
+	if b == 0 {
+		return
 	}
-	if p.held+size > p.limit {
+	order := p.block(b, 0)[2]
+	p.lent -= unitLen << order
+	p.join(b, order)
+}
+
+// join frees a block, as one with its other half if that is free.
+func (p *pool) join(b uint32, order uint8) {
+	for {
+		unit := int(b - 1)
+		half := unit ^ 1<<order // chunks begin at multiples of their length, so the half is in the same
+		if 1<<order >= p.chunkLen || half >= len(p.orders) || p.orders[half] != order+1 {
+			break
+		}
+		p.unlink(uint32(half+1), order)
+		b = uint32(min(unit, half) + 1)
+		order++
+	}
+	p.link(b, order)
+}
+
+// grow adds a chunk, or what the limit leaves of one. It reports false at the limit.
+func (p *pool) grow() bool {
+	units := min(p.unused, p.chunkLen)
+	if units == 0 {
 		return false
 	}
-	p.held += size
-	p.lent += size
+	p.unused -= units
+	at := len(p.chunks) * p.chunkLen
+	p.chunks = append(p.chunks, p.memory.piece(p.chunkLen*unitLen, units == p.chunkLen && at > 0))
+	p.orders = append(p.orders, make([]uint8, units)...)
+	for order := bits.Len(uint(units)) - 1; order >= 0; order-- {
+		if units>>order&1 != 0 {
+			p.link(uint32(at+1), uint8(order))
+			at += 1 << order
+		}
+	}
 	return true
 }
 
-// release takes an opening back.
-func (p *pool) release(o *Opening) {
-	for i := range o.Payloads {
-		if block := o.Payloads[i].Data; block != nil {
-			block = block[:cap(block)]
-			class := 0
-			for p.sizes[class] < len(block) {
-				class++
-			}
-			p.blocks[class] = append(p.blocks[class], block)
-			p.lent -= p.sizes[class]
-		}
-		o.Payloads[i] = Payload{}
+// Free blocks of an order are a list: each holds the numbers of the next and the one before.
+
+func (p *pool) link(b uint32, order uint8) {
+	next := p.free[order]
+	binary.LittleEndian.PutUint64(p.block(b, 0), uint64(next))
+	if next != 0 {
+		binary.LittleEndian.PutUint32(p.block(next, 0)[4:], b)
 	}
-	o.Payloads = o.Payloads[:0]
-	p.openings = append(p.openings, o)
-	p.lent -= p.packets * payloadSize
+	p.free[order] = b
+	p.orders[b-1] = order + 1
+}
+
+func (p *pool) unlink(b uint32, order uint8) {
+	block := p.block(b, 0)
+	next, before := binary.LittleEndian.Uint32(block), binary.LittleEndian.Uint32(block[4:])
+	if before != 0 {
+		binary.LittleEndian.PutUint32(p.block(before, 0), next)
+	} else {
+		p.free[order] = next
+	}
+	if next != 0 {
+		binary.LittleEndian.PutUint32(p.block(next, 0)[4:], before)
+	}
+	p.orders[b-1] = 0
 }

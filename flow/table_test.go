@@ -22,14 +22,14 @@ type script struct {
 
 func newScript(cfg Config) *script {
 	s := &script{}
-	cfg.OnEnd = func(f *Flow) { s.ended = append(s.ended, *f) }
+	cfg.OnEnd = func(f *Flow) { s.ended = append(s.ended, recordOf(f)) }
 	s.Table = New(cfg)
 	return s
 }
 
-// tcp sends a segment with a payload of n bytes between host a's port 1000 and host b's port 80,
-// where hosts are last bytes of addresses; from is the sender.
-func (s *script) tcp(nanos int64, from, a, b byte, flags uint8, n int) (*Flow, Direction, bool) {
+// tcp sends a segment with a payload of n bytes between host a's port 1000 and host b's port 80, where
+// hosts are last bytes of addresses; from is the sender.
+func (s *script) tcp(nanos int64, from, a, b byte, flags uint8, n int) (Ref, Direction, bool) {
 	h := headersOf(packet.TCP, fmt.Sprintf("10.0.0.%d", a), fmt.Sprintf("10.0.0.%d", b), 1000, 80)
 	if from == b {
 		h.Src, h.Dst, h.SrcPort, h.DstPort = h.Dst, h.Src, h.DstPort, h.SrcPort
@@ -39,7 +39,7 @@ func (s *script) tcp(nanos int64, from, a, b byte, flags uint8, n int) (*Flow, D
 }
 
 // send counts a packet with a payload of n bytes of which at most 784 were captured.
-func (s *script) send(h packet.Headers, nanos int64, n int) (*Flow, Direction, bool) {
+func (s *script) send(h packet.Headers, nanos int64, n int) (Ref, Direction, bool) {
 	h.IPLen = 40 + n
 	h.PayloadWireLen = n
 	h.PayloadOffset = 54
@@ -106,8 +106,8 @@ func TestDirectional(t *testing.T) {
 
 func TestNotIPIsNoFlow(t *testing.T) {
 	s := newScript(Config{})
-	if f, _, _ := s.Update(&packet.Headers{}, &capture.Packet{}, 0); f != nil {
-		t.Errorf("a packet that is not IP got the flow %+v", f)
+	if f, _, _ := s.Update(&packet.Headers{}, &capture.Packet{}, 0); f.Exists() {
+		t.Errorf("a packet that is not IP got a flow")
 	}
 	if got := s.Stats().Alive; got != 0 {
 		t.Errorf("%d flows, want 0", got)
@@ -236,7 +236,7 @@ func TestMaxFlows(t *testing.T) {
 	s.tcp(1, 9, 1, 9, packet.ACK, 0)
 	s.tcp(2, 2, 2, 9, packet.SYN, 0) // 2: one end, but with a label
 	f, _, _ := s.tcp(2, 2, 2, 9, packet.ACK, 0)
-	f.Label.Class = 3
+	f.SetLabel(Label{Class: 3})
 	s.tcp(3, 3, 3, 9, packet.SYN, 0)     // 4: one end
 	s.tcp(4, 4, 4, 9, packet.SYN, 0)     // 5: one end
 	s.tcp(5, 3, 3, 9, packet.SYN, 0)     // 4 again: now 5 is idle for longer
@@ -254,8 +254,8 @@ func TestMaxFlows(t *testing.T) {
 		t.Errorf("ended:\n got %s\nwant %s", got, want)
 	}
 	stats := s.Stats()
-	if stats.Alive != 4 || stats.Evicted != 5 || stats.Ended[LackOfResources] != 4 {
-		t.Errorf("alive %d, evicted %d, for lack of resources %d; want 4, 5, 4", stats.Alive, stats.Evicted, stats.Ended[LackOfResources])
+	if stats.Alive != 4 || stats.Evicted != [NumWorths]uint64{4, 1, 0} || stats.Ended[LackOfResources] != 4 {
+		t.Errorf("alive %d, evicted %d, for lack of resources %d; want 4, [4 1 0], 4", stats.Alive, stats.Evicted, stats.Ended[LackOfResources])
 	}
 }
 
@@ -353,7 +353,7 @@ func TestFragmentCacheIsBounded(t *testing.T) {
 	for id := range uint32(100) {
 		later.FragID = id
 		f, _, _ := s.send(later, second, 10)
-		if joined := f.Key.Kind == Ports; joined != (id >= 90) {
+		if joined := f.Key().Kind == Ports; joined != (id >= 90) {
 			t.Errorf("later fragment of %d joined the first: %v, want the last ten to", id, joined)
 		}
 	}

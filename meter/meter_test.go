@@ -7,7 +7,6 @@ import (
 	"net"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -77,13 +76,14 @@ func must(t *testing.T, err error) {
 }
 
 // recorder writes down what a Handler sees.
-type recorder struct{ queue Queue[string] }
+type recorder struct{ queue *Queue[string] }
 
 func (r *recorder) Packet(p *Packet) {
 	if p.Joined {
-		o := p.Flow.Opening.Payloads
-		r.queue.Put(p.Ordinal, p.Flow.FirstPacket, fmt.Sprintf("packet %d of %x joined: %d payloads, last %d bytes", p.Ordinal, p.Flow.ID, len(o), o[len(o)-1].Len))
+		o := p.Flow.Opening(nil)
+		r.queue.Put(p.Ordinal, p.Flow.FirstPacket(), fmt.Sprintf("packet %d of %x joined: %d payloads, last %d bytes %x %s", p.Ordinal, p.Flow.ID(), len(o), o[len(o)-1].Len, o[len(o)-1].Data, p.Capture.Comment))
 	}
+	p.Flow.SetLabel(flow.Label{Class: int32(p.Flow.ID() % 3)})
 }
 
 func (r *recorder) Ended(f *flow.Flow, at uint64) {
@@ -93,33 +93,43 @@ func (r *recorder) Ended(f *flow.Flow, at uint64) {
 // meterAll returns everything that comes out of packets, in order, given batch packets at a time.
 func meterAll(t *testing.T, all []capture.Packet, cfg Config, workers, batch int) (lines []string, c Counters) {
 	t.Helper()
-	var queues []*Queue[string]
-	drain := func() { Drain(queues, func(s string) { lines = append(lines, s) }) }
+	found := NewFindings(func(s string) { lines = append(lines, s) })
+	cfg.Found = found
 	cfg.OnWindow = func(w *window.Window) {
-		drain()
-		lines = append(lines, fmt.Sprintf("window %d: %v late %d", w.Start, w.Vector(), w.Late))
+		lines = append(lines, fmt.Sprintf("window %d: %v late %d labels %v", w.Start, w.Vector(), w.Late, w.Labels()))
 	}
 	var m *Meter
 	cfg.Every = 10 * time.Second
 	cfg.OnTick = func(nanos int64) {
-		drain()
 		lines = append(lines, fmt.Sprintf("tick at %d: %+v", nanos, m.Counters()))
 	}
-	m, err := New(cfg, workers, func(int) Handler {
-		r := new(recorder)
-		queues = append(queues, &r.queue)
-		return r
-	})
+	m, err := New(cfg, workers, func(i int) Handler { return &recorder{found.Queue(i)} })
 	must(t, err)
+	given := make([]capture.Packet, 0, batch)
 	for len(all) > 0 {
 		n := min(len(all), batch)
-		m.Add(all[:n])
-		drain()
+		given = clonePackets(given[:0], all[:n])
+		m.Add(given)
+		for i := range given { // which are the caller's again
+			clear(given[i].Data)
+			given[i] = capture.Packet{Nanos: -1}
+		}
 		all = all[n:]
+		if n < 50 && len(all)%5 == 0 {
+			m.Wait()
+		}
 	}
 	m.Close()
-	drain()
 	return lines, m.Counters()
+}
+
+// clonePackets appends packets with bytes of their own.
+func clonePackets(dst, all []capture.Packet) []capture.Packet {
+	for _, p := range all {
+		p.Data, p.Comment = slices.Clone(p.Data), slices.Clone(p.Comment)
+		dst = append(dst, p)
+	}
+	return dst
 }
 
 // at is a copy of a packet at another time.
@@ -385,42 +395,70 @@ func BenchmarkMeter(b *testing.B) {
 	}
 }
 
-func TestCloseEndsFlowsInPartsAndInOrder(t *testing.T) {
-	all := traffic(t, 4000)
-	cfg := Config{Flow: flow.Config{Lifetime: 1000 * time.Hour}} // all flows end with the stream
-	want, counters := meterAll(t, all, cfg, 1, 97)
+// However many flows are over at one place of the stream, few findings are held at once, and what is told
+// is the same.
+func TestManyFlowsEndInParts(t *testing.T) {
+	for name, all := range streams(t) {
+		for _, cfg := range []Config{
+			{Flow: flow.Config{Lifetime: 1000 * time.Hour}}, // all flows end with the stream
+			{Window: 5 * time.Second, Lateness: time.Second, MaxGap: 100},
+			{Flow: flow.Config{Lifetime: 10 * time.Second}, Window: 5 * time.Second, Lateness: -1, MaxGap: 100},
+		} {
+			want, counters := meterAll(t, all, cfg, 1, len(all))
+			for _, run := range []struct{ workers, batch, most int }{{1, 97, 1}, {1, len(all), 20}, {2, 1, 20}, {3, 97, 5}, {8, len(all), 20}} {
+				cfg.mostEnded = run.most
+				got, gotCounters := meterAll(t, all, cfg, run.workers, run.batch)
+				if !reflect.DeepEqual(gotCounters, counters) {
+					t.Errorf("%s, %+v: counters\n got %+v\nwant %+v", name, run, gotCounters, counters)
+				}
+				if i := firstDifference(got, want); i >= 0 {
+					t.Fatalf("%s, %+v: line %d\n got %s\nwant %s", name, run, i, got[min(i, len(got)-1)], want[min(i, len(want)-1)])
+				}
+			}
+		}
+	}
+
+	// Flows of one packet each, as in a flood, a silence, and some packets that show that they are over.
+	flood := even(t, 5000)
+	for i := range flood {
+		flood[i].Nanos = 1_700_000_000e9 + int64(i)*1e4
+		flood[i].Data = slices.Clone(flood[i].Data)
+		binary.BigEndian.PutUint32(flood[i].Data[14+12:], uint32(i))
+		if i >= 4900 {
+			flood[i].Nanos += int64(2 * time.Hour)
+		}
+	}
 	for _, workers := range []int{1, 3} {
-		var queues []*Queue[string]
-		var got []string
-		most := 0 // findings held at once while Close ends the flows
-		cfg := cfg
-		cfg.OnRest = func() {
-			held := len(got)
-			Drain(queues, func(s string) { got = append(got, s) })
-			most = max(most, len(got)-held)
-		}
-		m, err := New(cfg, workers, func(int) Handler {
-			r := new(recorder)
-			queues = append(queues, &r.queue)
-			return r
+		most, ended := 0, 0
+		var found *Findings[uint64]
+		found = NewFindings(func(first uint64) {
+			if first < 4900 && first != uint64(ended) {
+				t.Fatalf("flow %d ended after %d others, want them in order", first, ended)
+			}
+			ended++
+			most = max(most, len(found.list))
 		})
+		m, err := New(Config{Found: found, mostEnded: 64}, workers, func(i int) Handler { return endings{found.Queue(i)} })
 		must(t, err)
-		m.Add(all)
-		Drain(queues, func(s string) { got = append(got, s) })
-		m.Close()
-		if i := firstDifference(got, want); i >= 0 {
-			t.Errorf("%d workers: line %d differs from that of a Close without OnRest", workers, i)
+		m.Add(flood)
+		m.Wait()
+		if ended != 4900 || most > 64 {
+			t.Errorf("%d workers: %d flows ended by a silence, at most %d told at once; want 4900 and 64", workers, ended, most)
 		}
-		if most == 0 || uint64(most) > counters.Flow.Flows/2 {
-			t.Errorf("%d workers: up to %d findings were held at once, of %d flows", workers, most, counters.Flow.Flows)
+		m.Close()
+		if ended != 5000 || most > 64 {
+			t.Errorf("%d workers: %d flows ended in the end, at most %d told at once; want 5000 and 64", workers, ended, most)
 		}
 	}
 }
 
-// firstDifference returns the index of the first line that differs, -1 for none; ticks are not
-// compared.
+// endings writes down which flows ended.
+type endings struct{ queue *Queue[uint64] }
+
+func (e endings) Ended(f *flow.Flow, at uint64) { e.queue.Put(at, f.FirstPacket, f.FirstPacket) }
+
+// firstDifference returns the index of the first line that differs, -1 for none.
 func firstDifference(got, want []string) int {
-	want = slices.DeleteFunc(slices.Clone(want), func(s string) bool { return strings.HasPrefix(s, "tick") })
 	for i := range max(len(got), len(want)) {
 		if i >= len(got) || i >= len(want) || got[i] != want[i] {
 			return i

@@ -25,6 +25,16 @@ const (
 	confirmations = 8
 )
 
+// flows takes the time of the next packet if it is on time: it is believed, and no clock has been wrong just
+// before. Otherwise it reports false, and observe is to be asked.
+func (s *streamTime) flows(nanos int64) bool {
+	if !s.known || s.n != 0 || nanos < s.now || ahead(nanos, s.now) {
+		return false
+	}
+	s.now = nanos
+	return true
+}
+
 // observe takes the time of the next packet and reports whether it is believed.
 func (s *streamTime) observe(nanos int64) bool {
 	if s.known && !ahead(nanos, s.now) {

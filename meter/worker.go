@@ -1,8 +1,10 @@
 package meter
 
 import (
+	"math"
 	"sync"
 
+	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/window"
 )
@@ -10,20 +12,26 @@ import (
 // worker owns the flows and the share of the windows of the packets that hash to it.
 type worker struct {
 	index   int
-	table   *flow.Table // nil with NoFlows
-	windows *window.Accumulator
+	mu      sync.Mutex // in step
+	in      chan *stretch
+	found   findings
+	table   *flow.Table         // nil with NoFlows
+	windows *window.Accumulator // nil without windows
 	handler Handler
-	at      uint64 // ordinal of the packet at hand
-	packet  Packet // given to handler, reused
+	packets PacketHandler  // the handler, if it wants to see packets
+	at      uint64         // ordinal of the packet at hand
+	packet  Packet         // given to packets, reused
+	bare    capture.Packet // of an item without one, reused
 }
 
-func newWorker(cfg Config, index, workers int, series *window.Series, handler func(int) Handler) *worker {
-	w := &worker{index: index}
+func newWorker(cfg *Config, index, workers int, series *window.Series, handler func(int) Handler) *worker {
+	w := &worker{index: index, found: cfg.Found, in: make(chan *stretch, maxFlight)}
 	if series != nil {
 		w.windows = series.NewAccumulator()
 	}
 	if !cfg.NoFlows {
 		w.handler = handler(index)
+		w.packets, _ = w.handler.(PacketHandler)
 		flows := cfg.Flow.Share(workers)
 		flows.OnEnd = func(f *flow.Flow) { w.handler.Ended(f, w.at) }
 		w.table = flow.New(flows)
@@ -31,76 +39,110 @@ func newWorker(cfg Config, index, workers int, series *window.Series, handler fu
 	return w
 }
 
-// run lets every worker take its packets from items, each in its own goroutine when there are
-// several, and waits for them.
-func (m *Meter) run(items []item) {
-	if len(items) == 0 {
-		return
-	}
-	if len(m.workers) == 1 {
-		m.workers[0].take(items)
-		return
-	}
-	var wg sync.WaitGroup
-	for _, w := range m.workers {
-		wg.Go(func() { w.take(items) })
-	}
-	wg.Wait()
+// step takes the next stretch that the worker was given. Any goroutine may call it, once for each.
+func (w *worker) step() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := <-w.in
+	w.take(s)
+	w.found.hand(w.index)
+	s.done <- struct{}{}
 }
 
-func (w *worker) take(items []item) {
-	for i := range items {
-		it := &items[i]
-		if it.sweep && w.table != nil {
-			w.at = it.ordinal
-			w.table.Sweep(it.packet.Nanos)
+// take takes the worker's packets of a stretch and answers its marks.
+func (w *worker) take(s *stretch) {
+	mine := s.of[w.index]
+	for i := range s.marks {
+		m := &s.marks[i]
+		n := 0
+		for n < len(mine) && int(mine[n]) < m.at {
+			n++
 		}
-		if it.worker != w.index {
-			continue
+		w.meter(s, mine[:n])
+		mine = mine[n:]
+		w.at = s.first + uint64(m.at)
+		w.found.between(w.index, true)
+		w.answer(m)
+		w.found.between(w.index, false)
+	}
+	n := 0
+	for n < len(mine) && int(mine[n]) < len(s.items) {
+		n++
+	}
+	w.meter(s, mine[:n])
+}
+
+// answer does what a mark says.
+func (w *worker) answer(m *mark) {
+	a := &m.answers[w.index]
+	switch m.kind {
+	case sweeping:
+		if m.before == math.MaxUint64 {
+			w.table.Sweep(m.value)
+		} else {
+			w.table.SweepBefore(m.value, m.before)
 		}
-		if it.counts {
-			w.windows.Add(it.packet.Nanos, &it.headers)
+	case closing:
+		a.parts = w.windows.Take(m.value)
+	case bounding:
+		a.size = w.windows.Size()
+	case ticking:
+		if w.table != nil {
+			a.flows = w.table.Stats()
 		}
-		if w.table == nil {
-			continue
+	case losing:
+		if w.index == 0 {
+			w.windows.Lose(m.value, m.lost)
 		}
-		w.at = it.ordinal
-		f, dir, joined := w.table.Update(&it.headers, it.packet, it.ordinal)
-		if f == nil {
-			continue
-		}
-		w.packet = Packet{it.ordinal, it.packet, &it.headers, f, dir, joined, it.counted}
-		w.handler.Packet(&w.packet)
-		if f.Label.Final && f.Opening != nil {
-			w.table.Release(f)
-		}
+	case flushing:
+		w.table.FlushBefore(flow.ForcedEnd, m.before)
 	}
 }
 
-func (w *worker) flush(at, before uint64) {
-	w.at = at
-	if w.table != nil {
-		w.table.FlushBefore(flow.ForcedEnd, before)
-	}
-}
-
-// count adds the worker's counters to sum.
-func (w *worker) count(sum *flow.Stats) {
+// meter counts packets in windows and flows.
+func (w *worker) meter(s *stretch, mine []uint16) {
 	if w.table == nil {
+		for _, i := range mine {
+			if it := &s.items[i]; it.counts {
+				w.windows.Add(it.nanos, &it.headers)
+			}
+		}
 		return
 	}
-	s := w.table.Stats()
-	sum.Flows += s.Flows
-	sum.Alive += s.Alive
-	for i, n := range s.Ended {
-		sum.Ended[i] += n
+	expected := 0
+	for k, i := range mine {
+		for ; expected < min(len(mine), k+flow.MaxExpected/2); expected++ {
+			w.table.Expect(&s.items[mine[expected]].headers)
+		}
+		it := &s.items[i]
+		if it.counts {
+			w.windows.Add(it.nanos, &it.headers)
+		}
+		w.at = s.first + uint64(i)
+		w.update(it)
 	}
-	sum.PayloadsKept += s.PayloadsKept
-	sum.Evicted += s.Evicted
-	sum.OpeningsShort += s.OpeningsShort
-	sum.PayloadMemory += s.PayloadMemory
-	sum.FragmentsJoined += s.FragmentsJoined
-	sum.FragmentsAlone += s.FragmentsAlone
-	sum.FragmentsEvicted += s.FragmentsEvicted
-	sum.TimeBackwards += s.TimeBackwards
+}
+
+// update counts a packet in its flow.
+func (w *worker) update(it *item) {
+	p := it.packet
+	if p == nil {
+		p = &w.bare
+		p.Nanos, p.WireLen = it.nanos, it.wireLen
+	}
+	f, dir, joined := w.table.Update(&it.headers, p, w.at)
+	if w.packets == nil || !f.Exists() {
+		return
+	}
+	w.packet = Packet{w.at, p, &it.headers, f, dir, joined, it.counted}
+	final := f.Final()
+	w.packets.Packet(&w.packet)
+	if !final && f.Final() {
+		f.Release()
+	}
+	if it.counted {
+		if class := f.Label().Class; class != flow.NoClass {
+			w.windows.Label(it.nanos, class)
+		}
+	}
 }

@@ -33,6 +33,14 @@ const (
 // raised to the captured length when it is less. It stops at the outermost IP packet. It neither
 // allocates nor keeps frame.
 func (h *Headers) Decode(link LinkType, frame []byte, wireLen int) Reason {
+	if link == LinkEthernet && h.plain(frame) {
+		return OK
+	}
+	return h.general(link, frame, wireLen)
+}
+
+// general is Decode for any frame.
+func (h *Headers) general(link LinkType, frame []byte, wireLen int) Reason {
 	*h = Headers{}
 	next, at, reason := h.link(link, frame)
 	if reason != OK {

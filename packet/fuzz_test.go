@@ -29,6 +29,9 @@ func FuzzDecode(f *testing.F) {
 		var h, again, inside Headers
 		reason := h.Decode(links[int(link)%len(links)], frame, wireLen)
 		check(t, &h, reason, frame)
+		if want := again.general(links[int(link)%len(links)], frame, wireLen); reason != want || h != again {
+			t.Errorf("Decode: %v %+v\nthe general way: %v %+v", reason, h, want, again)
+		}
 		if again.Decode(links[int(link)%len(links)], frame, wireLen); again != h {
 			t.Errorf("the same frame decoded twice:\n%+v\n%+v", h, again)
 		}
@@ -89,6 +92,7 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 func BenchmarkDecode(b *testing.B) {
 	frames := map[string][]byte{
 		"ipv4-tcp": build(b, ether(layers.EthernetTypeIPv4), ip4(layers.IPProtocolTCP), tcp(), text("hello")),
+		"vlan-udp": build(b, ether(layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 5, Type: layers.EthernetTypeIPv4}, ip4(layers.IPProtocolUDP), udp(53535), text("hello")),
 		"ipv6-udp": build(b, ether(layers.EthernetTypeIPv6), ip6(layers.IPProtocolUDP), udp(53535), text("hello")),
 	}
 	for name, frame := range frames {
@@ -96,6 +100,12 @@ func BenchmarkDecode(b *testing.B) {
 			var h Headers
 			for b.Loop() {
 				h.Decode(LinkEthernet, frame, len(frame))
+			}
+		})
+		b.Run(name+"/general", func(b *testing.B) {
+			var h Headers
+			for b.Loop() {
+				h.general(LinkEthernet, frame, len(frame))
 			}
 		})
 		b.Run(name+"/gopacket", func(b *testing.B) {

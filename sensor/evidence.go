@@ -43,14 +43,14 @@ func (s *sources) take(index int64) []string {
 }
 
 // evidence tells how to cut the packets of a window out of the captures they came from. What came
-// through a pipe is gone.
+// through a pipe or from an interface is gone.
 func evidence(files []string, start, end int64) event.Evidence {
 	seconds := func(nanos int64) string {
 		return strconv.FormatFloat(time.Duration(nanos).Seconds(), 'f', 6, 64)
 	}
 	var cuts []string
 	for _, file := range files {
-		if file == "-" {
+		if file == "-" || file == "" {
 			continue
 		}
 		out := "evidence.pcapng"

@@ -18,7 +18,6 @@ import (
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
 	"github.com/weirnet/weir/packet"
-	"github.com/weirnet/weir/window"
 )
 
 // Config says what a sensor runs. Without models it writes flows and statistics alone.
@@ -28,6 +27,7 @@ type Config struct {
 	Anomaly     *anomaly.Model  // nil: no windows
 	AnomalyName string          // NAME@VERSION of Anomaly
 	Emit        func(*event.Event) error
+	Capture     func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
 }
 
 // StatsEvery is how much traffic time lies between two stats events.
@@ -35,17 +35,19 @@ const StatsEvery = 10 * time.Second
 
 // Sensor is used by one goroutine.
 type Sensor struct {
-	cfg      Config
-	meter    *meter.Meter
-	workers  []*worker
-	queues   []*meter.Queue[event.Event]
-	detector *anomaly.Detector
-	summary  Summary
-	file     string // that the packets at hand come from
-	sources  sources
-	last     lastStats
-	incident anomaly.Incident // that the last alert belongs to
-	err      error
+	cfg         Config
+	meter       *meter.Meter
+	detector    *anomaly.Detector
+	classifiers []*classify.Classifier // of the workers
+	summary     Summary
+	labelled    uint64 // flows that ended with a label
+	novel       uint64 // of them
+	file        string // that the packets at hand come from
+	sources     sources
+	last        lastStats
+	incident    anomaly.Incident // that the last alert belongs to
+	effort      classify.Effort
+	err         error
 }
 
 // lastStats is what the rates of the next stats event are reckoned from.
@@ -59,11 +61,9 @@ type lastStats struct {
 func New(cfg Config, workers int) (*Sensor, error) {
 	s := &Sensor{cfg: cfg}
 	m := cfg.Meter
-	m.Every, m.OnTick = StatsEvery, func(nanos int64) {
-		s.drain()
-		s.stats(nanos)
-	}
-	m.OnRest = s.drain
+	m.Every, m.OnTick = StatsEvery, s.stats
+	found := meter.NewFindings(s.found)
+	m.Found = found
 	if cfg.Anomaly != nil {
 		s.detector = cfg.Anomaly.NewDetector()
 		m.Window, m.Home = cfg.Anomaly.Length, cfg.Anomaly.Home
@@ -79,40 +79,51 @@ func New(cfg Config, workers int) (*Sensor, error) {
 		m.Flow.OpeningPackets = -1
 	}
 	var err error
-	s.meter, err = meter.New(m, workers, func(int) meter.Handler {
-		w := newWorker(&s.cfg)
-		s.workers = append(s.workers, w)
-		s.queues = append(s.queues, &w.queue)
-		return w
+	s.meter, err = meter.New(m, workers, func(i int) meter.Handler {
+		ended := endedFlows{cfg: &s.cfg, queue: found.Queue(i)}
+		if cfg.Apps == nil {
+			return &ended
+		}
+		c := classify.New(cfg.Apps)
+		s.classifiers = append(s.classifiers, c)
+		return &labelledFlows{endedFlows: ended, classifier: c}
 	})
 	return s, err
 }
 
-// Add takes a batch of packets of one file. It returns the first error of Emit.
+// Add takes a batch of packets of one file. It returns the first error of Emit so far.
 func (s *Sensor) Add(file string, batch []capture.Packet) error {
 	s.file = file
 	s.meter.Add(batch)
-	s.drain()
 	return s.err
 }
+
+// Wait returns when everything that the packets so far have shown was emitted: see meter.Meter.Wait.
+func (s *Sensor) Wait() { s.meter.Wait() }
 
 // Close ends the open flows and windows and returns what there is to tell.
 func (s *Sensor) Close() (*Summary, error) {
 	s.meter.Close()
-	s.drain()
 	_, now := s.meter.Span()
 	s.stats(now)
 	s.summary.Counters = s.meter.Counters()
-	for _, w := range s.workers {
-		s.summary.add(w)
-	}
-	s.summary.finish(s.cfg.Apps)
+	s.summary.Shed = s.shed()
+	s.summary.finish()
 	return &s.summary, s.err
 }
 
-// drain emits what the workers have found, in stream order.
-func (s *Sensor) drain() {
-	meter.Drain(s.queues, func(e event.Event) { s.emit(&e) })
+// found takes what the workers have found, in stream order.
+func (s *Sensor) found(e *event.Event) {
+	if e.Type == event.TypeFlow {
+		if e.Flow.App != "" {
+			s.labelled++
+			if e.Flow.Novel {
+				s.novel++
+			}
+		}
+		s.summary.flow(e.Flow)
+	}
+	s.emit(e)
 }
 
 func (s *Sensor) emit(e *event.Event) {
@@ -129,11 +140,10 @@ func (s *Sensor) stats(now int64) {
 	st := &event.Stats{
 		Packets: c.Packets, Bytes: c.Bytes, Flows: c.Flow.Flows, ActiveFlows: uint64(c.Flow.Alive),
 		Windows: uint64(c.Window.Windows), Alerts: s.summary.AlertCount,
-		DecodeErrors: DecodeErrors(&c), Drops: Drops(&c),
+		Labelled: s.labelled, Novel: s.novel, DecodeErrors: DecodeErrors(&c), Drops: Drops(&c), Shed: s.shed(),
 	}
-	for _, w := range s.workers {
-		st.Labelled += w.labelled
-		st.Novel += w.novel
+	if s.cfg.Capture != nil {
+		st.Capture = s.cfg.Capture()
 	}
 	if s.last.packets == 0 {
 		s.last.nanos, _ = s.meter.Span()
@@ -146,87 +156,54 @@ func (s *Sensor) stats(now int64) {
 	s.emit(&event.Event{Nanos: now, Type: event.TypeStats, Stats: st})
 }
 
-// worker is the meter.Handler of one worker: it labels flows and queues events.
-type worker struct {
-	cfg        *Config
-	classifier *classify.Classifier
-	queue      meter.Queue[event.Event]
-	apps       map[int64]map[int32]uint64 // packets that count, by open window and class
-	totals     map[appKey]*AppTotal
-	labelled   uint64
-	novel      uint64
-}
-
-// appKey is what the totals of a run are kept by.
-type appKey struct {
-	class int32
-	novel bool
-}
-
-func newWorker(cfg *Config) *worker {
-	w := &worker{cfg: cfg, totals: map[appKey]*AppTotal{}}
-	if cfg.Apps != nil {
-		w.classifier = classify.New(cfg.Apps)
-		if cfg.Anomaly != nil {
-			w.apps = map[int64]map[int32]uint64{}
-		}
-	}
-	return w
-}
-
-// Packet implements meter.Handler.
-func (w *worker) Packet(p *meter.Packet) {
-	if w.classifier == nil {
-		return
-	}
-	if w.classifier.Packet(p) {
-		w.label(p.Flow, p.Capture.Nanos, p.Ordinal)
-	}
-	if w.apps != nil && p.Counted && p.Flow.Label.Class != flow.NoClass {
-		index := window.Index(p.Capture.Nanos, w.cfg.Anomaly.Length)
-		if w.apps[index] == nil {
-			w.apps[index] = map[int32]uint64{}
-		}
-		w.apps[index][p.Flow.Label.Class]++
-	}
+// endedFlows is the meter.Handler of one worker without labels: it queues events.
+type endedFlows struct {
+	cfg   *Config
+	queue *meter.Queue[*event.Event]
 }
 
 // Ended implements meter.Handler.
-func (w *worker) Ended(f *flow.Flow, at uint64) {
-	if w.classifier != nil && w.classifier.Ended(f) {
-		w.label(f, f.Last, at)
-	}
-	app := w.app(f)
-	w.queue.Put(at, f.FirstPacket, *event.OfFlow(f, app))
-	key := appKey{flow.NoClass, false}
+func (w *endedFlows) Ended(f *flow.Flow, at uint64) {
+	app, model := w.app(f), ""
 	if app != "" {
-		key = appKey{f.Label.Class, f.Label.Novel}
-		w.labelled++
-		if f.Label.Novel {
-			w.novel++
-		}
+		model = w.cfg.Apps.Name
 	}
-	t := w.totals[key]
-	if t == nil {
-		t = new(AppTotal)
-		w.totals[key] = t
-	}
-	t.Flows++
-	t.Packets += f.PacketCount()
-	t.Bytes += f.Bytes[flow.Originator] + f.Bytes[flow.Responder]
-	t.Payload += f.PayloadBytes[flow.Originator] + f.PayloadBytes[flow.Responder]
+	w.queue.Put(at, f.FirstPacket, event.OfFlow(f, app, model))
 }
 
 // app is the name of a flow's label, empty without one.
-func (w *worker) app(f *flow.Flow) string {
+func (w *endedFlows) app(f *flow.Flow) string {
 	if w.cfg.Apps == nil || f.Label.Class == flow.NoClass {
 		return ""
 	}
 	return w.cfg.Apps.Labels[f.Label.Class]
 }
 
-func (w *worker) label(f *flow.Flow, nanos int64, at uint64) {
-	w.queue.Put(at, f.FirstPacket, event.Event{Nanos: nanos, Type: event.TypeLabel, Tuple: event.TupleOf(f), Label: &event.Label{
+// labelledFlows is the meter.PacketHandler of one worker with labels.
+type labelledFlows struct {
+	endedFlows
+	classifier *classify.Classifier
+	flow       flow.Flow // of the packet at hand, reused
+}
+
+// Packet implements meter.PacketHandler.
+func (w *labelledFlows) Packet(p *meter.Packet) {
+	if w.classifier.Packet(p) {
+		p.Flow.Record(&w.flow)
+		w.label(&w.flow, p.Capture.Nanos, p.Ordinal)
+	}
+}
+
+// Ended implements meter.Handler.
+func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
+	if w.classifier.Ended(f) {
+		w.label(f, f.Last, at)
+	}
+	w.endedFlows.Ended(f, at)
+}
+
+func (w *labelledFlows) label(f *flow.Flow, nanos int64, at uint64) {
+	w.queue.Put(at, f.FirstPacket, &event.Event{Nanos: nanos, Type: event.TypeLabel, Tuple: event.TupleOf(f), Label: &event.Label{
 		App: w.app(f), Confidence: float64(f.Label.Confidence), Source: f.Label.Source.String(),
 		Packets: int(f.Label.Packets), Novel: f.Label.Novel, Model: w.cfg.Apps.Name,
 	}})

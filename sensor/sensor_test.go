@@ -3,17 +3,14 @@ package sensor
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -32,18 +29,7 @@ const windowLen = 2 * time.Second
 // detector alarms on every window that it can score, which are all but the first two.
 func detector(t *testing.T) *anomaly.Model {
 	t.Helper()
-	r := rand.New(rand.NewPCG(1, 1))
-	windows := make([]window.Vector, 60)
-	for i := range windows {
-		for k := range windows[i] {
-			windows[i][k] = r.Float64()
-		}
-	}
-	m, err := anomaly.Train(context.Background(), [][]window.Vector{windows}, anomaly.Options{
-		Profile: anomaly.Paper, Length: windowLen, Hidden: 4, Epochs: 1, Threshold: 1e-9,
-	})
-	must(t, err)
-	return m
+	return detectorOf(t, 0)
 }
 
 // applications is a model that has learned nothing.
@@ -180,25 +166,25 @@ func TestSameEventsFromFileAndPipe(t *testing.T) {
 	must(t, errors.Join(err, z.Close()))
 
 	dir := t.TempDir()
-	file, gz, pipe := filepath.Join(dir, "a.pcapng"), filepath.Join(dir, "b.gz"), filepath.Join(dir, "pipe")
+	file, gz := filepath.Join(dir, "a.pcapng"), filepath.Join(dir, "b.gz")
 	must(t, os.WriteFile(file, plain.Bytes(), 0o666))
 	must(t, os.WriteFile(gz, packed.Bytes(), 0o666))
-	must(t, syscall.Mkfifo(pipe, 0o666))
+	from, to, err := os.Pipe()
+	must(t, err)
+	stdin := os.Stdin
+	os.Stdin = from
+	defer func() { os.Stdin = stdin; from.Close() }()
 	go func() {
-		f, err := os.OpenFile(pipe, os.O_WRONLY, 0)
-		if err != nil {
-			return
-		}
-		defer f.Close()
+		defer to.Close()
 		for part := range slices.Chunk(plain.Bytes(), 1000) {
-			if _, err := f.Write(part); err != nil {
+			if _, err := to.Write(part); err != nil {
 				return
 			}
 		}
 	}()
 
 	want, _ := sense(t, all, 1, len(all))
-	for i, path := range []string{file, gz, pipe} {
+	for i, path := range []string{file, gz, "-"} {
 		s, events := sensing(t, i+1)
 		r, err := capture.Open([]string{path})
 		must(t, err)
@@ -209,6 +195,9 @@ func TestSameEventsFromFileAndPipe(t *testing.T) {
 				break
 			}
 			must(t, s.Add("capture.pcap", batch[:n]))
+			if r.Waits() {
+				s.Wait()
+			}
 		}
 		must(t, r.Close())
 		_, err = s.Close()
@@ -286,11 +275,6 @@ func TestAlerts(t *testing.T) {
 	if !seen["first.pcap"] || !seen["-"] || !seen["first.pcap, -"] {
 		t.Errorf("evidence comes from %v, want it from each file and, where one ends and the other begins, from both", seen)
 	}
-	for i, w := range s.workers {
-		if len(w.apps) != 0 {
-			t.Errorf("worker %d still keeps the applications of %d windows", i, len(w.apps))
-		}
-	}
 	if len(s.sources.files) != 0 {
 		t.Errorf("the files of %d windows are still kept", len(s.sources.files))
 	}
@@ -300,7 +284,7 @@ func TestAlerts(t *testing.T) {
 }
 
 // Packets that no window counts, late ones and those outside the home networks, leave nothing behind.
-func TestApplicationsOfOpenWindowsAlone(t *testing.T) {
+func TestFilesOfOpenWindowsAlone(t *testing.T) {
 	s, _ := sensing(t, 1)
 	all := packets(t, 4)
 	must(t, s.Add("a", all))
@@ -311,9 +295,6 @@ func TestApplicationsOfOpenWindowsAlone(t *testing.T) {
 	must(t, s.Add("a", late))
 	if late := s.meter.Counters().Window.Late; late != 0 {
 		t.Errorf("late packets are told before their window closes: %d", late)
-	}
-	if n := len(s.workers[0].apps); n > 3 {
-		t.Errorf("applications of %d windows are kept, want those of the open ones alone", n)
 	}
 	if n := len(s.sources.files); n > 3 {
 		t.Errorf("files of %d windows are kept, want those of the open ones alone", n)
@@ -331,7 +312,7 @@ func TestHighestAlertsAreKept(t *testing.T) {
 			t.Fatalf("%d alerts are kept on the way, want at most %d", len(s.Alerts), 2*maxAlerts)
 		}
 	}
-	s.finish(nil)
+	s.finish()
 	if s.AlertCount != 5*maxAlerts || len(s.Alerts) != maxAlerts {
 		t.Fatalf("%d alerts counted, %d kept, want %d and %d", s.AlertCount, len(s.Alerts), 5*maxAlerts, maxAlerts)
 	}
@@ -357,6 +338,7 @@ func TestEmitError(t *testing.T) {
 	}
 	var err error
 	for part := range slices.Chunk(packets(t, 3), 50) {
+		s.Wait()
 		if err = s.Add("a", part); err != nil {
 			break
 		}
@@ -403,9 +385,10 @@ func TestEvidenceInShell(t *testing.T) {
 
 func TestDropsNameEveryReason(t *testing.T) {
 	c := meter.Counters{TimeOutliers: 1, ClosedForMem: 2}
-	c.Flow = flow.Stats{Evicted: 3}
+	c.Flow = flow.Stats{Evicted: [flow.NumWorths]uint64{7, 2, 1}}
 	got := Drops(&c)
-	if len(got) != 3 || got["packets_time_outlier"] != 1 || got["windows_closed_early"] != 2 || got["flows_evicted"] != 3 {
+	if len(got) != 5 || got["packets_time_outlier"] != 1 || got["windows_closed_early"] != 2 ||
+		got["flows_evicted"] != 10 || got["flows_evicted_answered"] != 2 || got["flows_evicted_labelled"] != 1 {
 		t.Errorf("drops are %v", got)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/weirnet/weir/classify"
 	"github.com/weirnet/weir/event"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
@@ -14,7 +13,8 @@ import (
 // Summary is what a person wants to know at the end of a run.
 type Summary struct {
 	Counters   meter.Counters
-	Apps       []AppTotal // most packets first; flows without label last
+	Shed       *event.Shed // nil when there was time for all work
+	Apps       []AppTotal  // most packets first; flows without label last
 	AlertCount uint64
 	Alerts     []event.Alert // the maxAlerts of the highest scores, in order of time
 	Timeline   []Point       // a point per scored window, the first maxPoints
@@ -47,22 +47,27 @@ type AppTotal struct {
 	Payload uint64 // application payloads on the wire
 }
 
-// add merges the totals of a worker.
-func (s *Summary) add(w *worker) {
+// appKey is what the totals of a run are kept by.
+type appKey struct {
+	name  string
+	novel bool
+}
+
+// flow adds an ended flow to the totals.
+func (s *Summary) flow(f *event.Flow) {
 	if s.totals == nil {
 		s.totals = map[appKey]*AppTotal{}
 	}
-	for key, t := range w.totals {
-		sum := s.totals[key]
-		if sum == nil {
-			sum = new(AppTotal)
-			s.totals[key] = sum
-		}
-		sum.Flows += t.Flows
-		sum.Packets += t.Packets
-		sum.Bytes += t.Bytes
-		sum.Payload += t.Payload
+	key := appKey{f.App, f.Novel}
+	t := s.totals[key]
+	if t == nil {
+		t = &AppTotal{Name: f.App, Novel: f.Novel}
+		s.totals[key] = t
 	}
+	t.Flows++
+	t.Packets += f.PacketsToServer + f.PacketsToClient
+	t.Bytes += f.BytesToServer + f.BytesToClient
+	t.Payload += f.PayloadToServer + f.PayloadToClient
 }
 
 // alert keeps an alert, for now; the earlier of two with the same score is worth more.
@@ -80,14 +85,11 @@ func (s *Summary) trimAlerts() {
 	}
 }
 
-// finish names and orders the totals and the alerts.
-func (s *Summary) finish(m *classify.Model) {
+// finish orders the totals and the alerts.
+func (s *Summary) finish() {
 	s.trimAlerts()
 	slices.SortStableFunc(s.Alerts, func(a, b event.Alert) int { return cmp.Compare(a.Start, b.Start) })
-	for key, t := range s.totals {
-		if key.class != flow.NoClass {
-			t.Name, t.Novel = m.Labels[key.class], key.novel
-		}
+	for _, t := range s.totals {
 		s.Apps = append(s.Apps, *t)
 	}
 	slices.SortFunc(s.Apps, func(a, b AppTotal) int {
@@ -124,15 +126,17 @@ func DecodeErrors(c *meter.Counters) map[string]uint64 {
 func Drops(c *meter.Counters) map[string]uint64 {
 	drops := map[string]uint64{}
 	for name, n := range map[string]uint64{
-		"flows_evicted":         c.Flow.Evicted,
-		"openings_cut_short":    c.Flow.OpeningsShort,
-		"fragments_unmatched":   c.Flow.FragmentsAlone,
-		"fragments_forgotten":   c.Flow.FragmentsEvicted,
-		"packets_late":          c.Window.Late,
-		"packets_lost":          c.Window.Lost,
-		"packets_time_outlier":  c.TimeOutliers,
-		"empty_windows_skipped": uint64(c.Window.Skipped),
-		"windows_closed_early":  c.ClosedForMem,
+		"flows_evicted":          c.Flow.Evicted[flow.Unanswered] + c.Flow.Evicted[flow.Answered] + c.Flow.Evicted[flow.Labelled],
+		"flows_evicted_answered": c.Flow.Evicted[flow.Answered],
+		"flows_evicted_labelled": c.Flow.Evicted[flow.Labelled],
+		"openings_cut_short":     c.Flow.OpeningsShort,
+		"fragments_unmatched":    c.Flow.FragmentsAlone,
+		"fragments_forgotten":    c.Flow.FragmentsEvicted,
+		"packets_late":           c.Window.Late,
+		"packets_lost":           c.Lost,
+		"packets_time_outlier":   c.TimeOutliers,
+		"empty_windows_skipped":  uint64(c.Window.Skipped),
+		"windows_closed_early":   c.ClosedForMem,
 	} {
 		if n > 0 {
 			drops[name] = n

@@ -16,22 +16,26 @@ const topLen = 5
 
 // window scores a closed window. The meter calls it between packets.
 func (s *Sensor) window(w *window.Window) {
-	s.drain()
 	if w.Skipped > 0 {
 		s.detector.Reset()
 	}
 	v := w.Vector()
 	r := s.detector.Score(v)
+	unsure := w.Lost > 0 && r.Anomalous && !surplus(&v, &r)
+	if unsure {
+		r.Anomalous = false
+		s.detector.Reset() // or it would make the next windows odd too
+	}
 	end := w.Start + int64(w.Length)
 	out := event.Window{
 		Start: event.Time(w.Start), Length: w.Length.Seconds(), Packets: w.Packets(),
-		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Model: s.cfg.AnomalyName,
+		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Unsure: unsure, Model: s.cfg.AnomalyName, Vector: &v,
 	}
 	if r.Scored {
 		out.Score = &r.Score
 	}
 	index := window.Index(w.Start, w.Length)
-	apps, files := s.takeApps(index), s.sources.take(index)
+	apps, files := s.apps(w), s.sources.take(index)
 	s.emit(&event.Event{Nanos: end, Type: event.TypeWindow, Window: &out})
 	if r.Scored && len(s.summary.Timeline) < maxPoints {
 		s.summary.Timeline = append(s.summary.Timeline, Point{w.Start, r.Score, r.Threshold, r.Anomalous})
@@ -49,21 +53,26 @@ func (s *Sensor) window(w *window.Window) {
 	s.summary.alert(alert)
 }
 
-// takeApps returns the packets of a window by application, most first, and forgets them.
-func (s *Sensor) takeApps(index int64) []event.Count {
-	if s.cfg.Apps == nil {
-		return nil
-	}
-	sum := map[int32]uint64{}
-	for _, w := range s.workers {
-		for class, n := range w.apps[index] {
-			sum[class] += n
+// surplus reports whether a window is anomalous for what there is more of than expected. Packets that are missing make counts
+// smaller; shares, means and variances they leave as they are, but for noise. So what a window has too much of was there,
+// however much is missing; what it has too little of may have been lost.
+func surplus(v *window.Vector, r *anomaly.Result) bool {
+	sum := 0.0
+	for i, share := range r.Shares {
+		if v[i] >= r.Expected[i] {
+			sum += share
 		}
-		delete(w.apps, index)
 	}
+	return sum >= r.Threshold
+}
+
+// apps returns the packets of a window by application, most first.
+func (s *Sensor) apps(w *window.Window) []event.Count {
 	var counts []event.Count
-	for class, n := range sum {
-		counts = append(counts, event.Count{Name: s.cfg.Apps.Labels[class], Packets: n})
+	for class, n := range w.Labels() {
+		if n > 0 {
+			counts = append(counts, event.Count{Name: s.cfg.Apps.Labels[class], Packets: n})
+		}
 	}
 	slices.SortFunc(counts, func(a, b event.Count) int {
 		return cmp.Or(cmp.Compare(b.Packets, a.Packets), strings.Compare(a.Name, b.Name))

@@ -42,6 +42,14 @@ func (a *Accumulator) Add(nanos int64, h *packet.Headers) {
 	a.current.Add(h)
 }
 
+// Label counts a packet, which Add has counted in the window of its time, as one of a flow that bears the label
+// class, not less than 0.
+func (a *Accumulator) Label(nanos int64, class int32) {
+	if nanos >= a.start && nanos < a.end || a.turn(nanos) {
+		a.current.label(class)
+	}
+}
+
 // Lose counts packets that the capture dropped around a time.
 func (a *Accumulator) Lose(nanos int64, packets uint64) {
 	a.at(max(a.closed, Index(nanos, a.length))).Lost += packets

@@ -31,6 +31,9 @@ func NewClock(length, lateness time.Duration) *Clock {
 // before this packet is added. Times may go backwards; the clock does not.
 func (c *Clock) Observe(nanos int64) bool { return nanos >= c.next && c.advance(nanos) }
 
+// Next returns the time before which Observe reports false.
+func (c *Clock) Next() int64 { return c.next }
+
 // Due returns the index below which all windows are over, math.MinInt64 while none is.
 func (c *Clock) Due() int64 { return c.due }
 

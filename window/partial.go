@@ -1,6 +1,7 @@
 package window
 
 import (
+	"encoding/binary"
 	"math/big"
 	"math/bits"
 	"unsafe"
@@ -40,7 +41,21 @@ type Partial struct {
 
 	srcAddrs, dstAddrs addrTally
 	srcPorts, dstPorts portTally
+
+	labels []uint64 // packets of flows with a label, by its class
+
+	// The addresses of the last packets, which are not in srcAddrs and dstAddrs yet: a batch of them
+	// costs less.
+	srcs, dsts       [batchLen]uint32 // IPv4
+	srcSixs, dstSixs [sixBatchLen]sixAddr
+	fours, sixes     int // how many
 }
+
+// How many addresses wait for memory together.
+const (
+	batchLen    = 64
+	sixBatchLen = 16
+)
 
 // Add counts one packet. Whether the packet counts at all is for Filter to say.
 func (p *Partial) Add(h *packet.Headers) {
@@ -55,8 +70,21 @@ func (p *Partial) Add(h *packet.Headers) {
 	p.ttl += ttl
 	p.ttlSq += ttl * ttl
 
-	p.srcAddrs.add(addrKeyOf(&h.Src, h.Version), 1)
-	p.dstAddrs.add(addrKeyOf(&h.Dst, h.Version), 1)
+	if h.Version == 4 {
+		if p.fours == batchLen {
+			p.flush()
+		}
+		p.srcs[p.fours] = binary.BigEndian.Uint32(h.Src[:])
+		p.dsts[p.fours] = binary.BigEndian.Uint32(h.Dst[:])
+		p.fours++
+	} else {
+		if p.sixes == sixBatchLen {
+			p.flush()
+		}
+		p.srcSixs[p.sixes] = sixAddr{binary.BigEndian.Uint64(h.Src[:8]), binary.BigEndian.Uint64(h.Src[8:])}
+		p.dstSixs[p.sixes] = sixAddr{binary.BigEndian.Uint64(h.Dst[:8]), binary.BigEndian.Uint64(h.Dst[8:])}
+		p.sixes++
+	}
 
 	switch h.Proto {
 	case protoTCP:
@@ -73,13 +101,36 @@ func (p *Partial) Add(h *packet.Headers) {
 		return // SCTP has ports too, but the features are about those of TCP and UDP
 	}
 	if h.Has&packet.HasPorts != 0 {
-		p.srcPorts.add(h.SrcPort, 1)
-		p.dstPorts.add(h.DstPort, 1)
+		p.srcPorts.add(h.SrcPort)
+		p.dstPorts.add(h.DstPort)
 	}
+}
+
+// label counts a packet under the class of its flow's label.
+func (p *Partial) label(class int32) {
+	for int(class) >= len(p.labels) {
+		p.labels = append(p.labels, 0)
+	}
+	p.labels[class]++
+}
+
+// Labels returns how many of the packets belong to flows with a label, by its class. The slice is valid as long as p
+// is not changed.
+func (p *Partial) Labels() []uint64 { return p.labels }
+
+// flush puts the addresses of the last packets where they belong.
+func (p *Partial) flush() {
+	p.srcAddrs.addFours(p.srcs[:p.fours])
+	p.dstAddrs.addFours(p.dsts[:p.fours])
+	p.srcAddrs.addSixes(p.srcSixs[:p.sixes])
+	p.dstAddrs.addSixes(p.dstSixs[:p.sixes])
+	p.fours, p.sixes = 0, 0
 }
 
 // Merge adds the packets of q to p and leaves q as it was.
 func (p *Partial) Merge(q *Partial) {
+	p.flush()
+	q.flush()
 	p.Late += q.Late
 	p.Lost += q.Lost
 	p.packets += q.packets
@@ -95,6 +146,12 @@ func (p *Partial) Merge(q *Partial) {
 	for i, n := range q.flags {
 		p.flags[i] += n
 	}
+	for class, n := range q.labels {
+		if class == len(p.labels) {
+			p.labels = append(p.labels, 0)
+		}
+		p.labels[class] += n
+	}
 	p.srcAddrs.merge(&q.srcAddrs)
 	p.dstAddrs.merge(&q.dstAddrs)
 	p.srcPorts.merge(&q.srcPorts)
@@ -107,6 +164,7 @@ func (p *Partial) Packets() uint64 { return p.packets }
 // Vector returns the features.
 func (p *Partial) Vector() Vector {
 	var v Vector
+	p.flush()
 	if p.packets == 0 {
 		return v
 	}
@@ -189,10 +247,10 @@ func (p *Partial) Reset() {
 	da.reset()
 	sp.reset()
 	dp.reset()
-	*p = Partial{srcAddrs: sa, dstAddrs: da, srcPorts: sp, dstPorts: dp}
+	*p = Partial{srcAddrs: sa, dstAddrs: da, srcPorts: sp, dstPorts: dp, labels: p.labels[:0]}
 }
 
 // Size returns the bytes of memory that p holds.
 func (p *Partial) Size() int {
-	return int(unsafe.Sizeof(*p)) + p.srcAddrs.bytes() + p.dstAddrs.bytes() + p.srcPorts.bytes() + p.dstPorts.bytes()
+	return int(unsafe.Sizeof(*p)) + 8*cap(p.labels) + p.srcAddrs.bytes() + p.dstAddrs.bytes() + p.srcPorts.bytes() + p.dstPorts.bytes()
 }

@@ -11,10 +11,10 @@ const DefaultMaxGap = 1 << 20
 
 // Bounds on the empty windows of a whole series that has a MaxGap: a megabyte of packets with
 // random times must not become a thousand gigabytes of silence, each gap of it just short enough.
-// Four months of 5 s windows without a packet fit; so does, for ever, one packet in 256 windows.
+// Two months of 5 s windows without a packet fit; so do, for ever, 256 packets together in one window of 256.
 const (
-	maxEmpty          = 2 << 20
-	maxEmptyPerWindow = 256 // on top of it, for each window that is not empty
+	maxEmpty          = 1 << 20
+	maxEmptyPerWindow = 256 // on top of it, for each window as many as it has packets, up to this
 )
 
 // Window is a closed window.
@@ -40,6 +40,7 @@ type Series struct {
 	started bool
 	next    int64  // the index of the window to emit next
 	run     int64  // empty windows emitted since the last that was not
+	earned  int64  // empty windows that may be emitted beside maxEmpty
 	skipped int64  // empty windows left out since the last emitted
 	window  Window // what emit is given, reused
 	stats   Stats
@@ -58,7 +59,7 @@ type Stats struct {
 // of time and without holes, empty windows included; but of a gap of more than maxGap empty
 // windows only the first maxGap are emitted, the rest is skipped and told in the next Window.
 // A maxGap of 0 means DefaultMaxGap, a negative one no limit. With a limit, all empty windows
-// together are no more than 2,097,152 and 256 for each window with packets.
+// together are no more than 1,048,576 and one for each packet, of a window up to 256.
 func NewSeries(length time.Duration, maxGap int64, emit func(*Window)) (*Series, error) {
 	if length <= 0 {
 		return nil, errors.New("window: the window length must be more than zero")
@@ -123,6 +124,15 @@ func (s *Series) Close(before int64, taken ...[]Part) {
 // SkipGaps leaves out all empty windows from here on and tells them as skipped.
 func (s *Series) SkipGaps() { s.maxGap = 0 }
 
+// Restart begins the series anew, for when the clock was set: the next window follows on no other. All windows must have been
+// closed; workers are the accumulators of the series.
+func (s *Series) Restart(workers ...*Accumulator) {
+	s.started, s.run, s.skipped = false, 0, 0
+	for _, a := range workers {
+		a.closed = math.MinInt64
+	}
+}
+
 // fill emits the empty windows before index.
 func (s *Series) fill(index int64) {
 	if !s.started || index <= s.next {
@@ -131,8 +141,7 @@ func (s *Series) fill(index int64) {
 	gap := uint64(index) - uint64(s.next) // the distance of two int64 always fits
 	allowed := s.maxGap - s.run
 	if s.maxGap < math.MaxInt64 {
-		busy := s.stats.Windows - s.stats.Empty
-		allowed = min(allowed, maxEmpty+maxEmptyPerWindow*busy-s.stats.Empty)
+		allowed = min(allowed, maxEmpty+s.earned-s.stats.Empty)
 	}
 	filled := min(gap, uint64(max(allowed, 0)))
 	for range filled {
@@ -151,6 +160,7 @@ func (s *Series) emitOne(index int64, p *Partial) {
 		s.stats.Empty++
 	} else {
 		s.run = 0
+		s.earned += int64(min(p.packets, maxEmptyPerWindow))
 	}
 	s.started = true
 	s.next = addIndex(index)

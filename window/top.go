@@ -28,6 +28,7 @@ type PortCount struct {
 // Counts are exact, except that in a window with more than 1,048,576 different source (or
 // destination) addresses those that appeared after so many others are left out.
 func (p *Partial) Top(n int) Top {
+	p.flush()
 	return Top{
 		SrcAddrs: p.srcAddrs.top(n),
 		DstAddrs: p.dstAddrs.top(n),
@@ -38,26 +39,22 @@ func (p *Partial) Top(n int) Top {
 
 func (t *addrTally) top(n int) []AddrCount {
 	var best leaders[AddrCount]
-	for _, s := range t.slots {
-		if s.tally != 0 {
-			a, version := s.key().addr()
-			best.offer(n, AddrCount{a.Netip(version), s.packets()}, func(a, b AddrCount) int {
-				return cmp.Or(cmp.Compare(b.Packets, a.Packets), a.Addr.Compare(b.Addr))
-			})
-		}
-	}
+	t.each(func(k addrKey, packets uint64) {
+		a, version := k.addr()
+		best.offer(n, AddrCount{a.Netip(version), packets}, func(a, b AddrCount) int {
+			return cmp.Or(cmp.Compare(b.Packets, a.Packets), a.Addr.Compare(b.Addr))
+		})
+	})
 	return best
 }
 
 func (t *portTally) top(n int) []PortCount {
 	var best leaders[PortCount]
-	for _, s := range t.slots {
-		if s != 0 {
-			best.offer(n, PortCount{uint16(s >> 48), s & portCountMask}, func(a, b PortCount) int {
-				return cmp.Or(cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Port, b.Port))
-			})
-		}
-	}
+	t.each(func(port uint16, packets uint64) {
+		best.offer(n, PortCount{port, packets}, func(a, b PortCount) int {
+			return cmp.Or(cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Port, b.Port))
+		})
+	})
 	return best
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -170,8 +171,13 @@ func TestMergeOfAnySplitIsTheWhole(t *testing.T) {
 		parts := make([]Partial, 1+r.IntN(6))
 		for range r.IntN(500) {
 			h := randomPacket(r)
+			part := &parts[r.IntN(len(parts))]
 			whole.Add(&h)
-			parts[r.IntN(len(parts))].Add(&h)
+			part.Add(&h)
+			if class := int32(r.IntN(9)); class < 7 {
+				whole.label(class)
+				part.label(class)
+			}
 		}
 		parts[0].Late, parts[0].Lost = 3, 4
 		var merged Partial
@@ -183,6 +189,9 @@ func TestMergeOfAnySplitIsTheWhole(t *testing.T) {
 		}
 		if got, want := merged.Top(5), whole.Top(5); !reflect.DeepEqual(got, want) {
 			t.Fatalf("top of merged parts: got %v, want %v", got, want)
+		}
+		if got, want := merged.Labels(), whole.Labels(); !slices.Equal(got, want) {
+			t.Fatalf("labels of merged parts: got %v, want %v", got, want)
 		}
 		if merged.Late != 3 || merged.Lost != 4 {
 			t.Fatalf("late, lost: got %d, %d, want 3, 4", merged.Late, merged.Lost)

@@ -121,6 +121,7 @@ func writeTo(file string, write func(io.Writer) error) error {
 // imagesFlags are the flags of `weir dataset images`.
 type imagesFlags struct {
 	read    []string
+	filter  filterFlags
 	unit    string
 	out     string
 	label   int
@@ -137,6 +138,7 @@ func newDatasetImages(g *shared) *cobra.Command {
 of first packet, and UNIT-index.csv, which says what each image shows. A session is a TCP or UDP
 5-tuple in both directions, without timeouts; its payloads follow each other in capture order. Short
 payloads end in zeros; units without payload give no image.`,
+		PreRunE: func(*cobra.Command, []string) error { return f.filter.parse(nil) },
 		RunE: func(c *cobra.Command, args []string) error {
 			f.read = append(f.read, args...)
 			f.options.Labels = c.Flags().Changed("label")
@@ -145,6 +147,7 @@ payloads end in zeros; units without payload give no image.`,
 	}
 	flags := c.Flags()
 	flags.StringArrayVarP(&f.read, "read", "r", nil, "capture file, directory, or - for standard input; may be repeated")
+	f.filter.flags(c)
 	flags.StringVar(&f.unit, "unit", string(dataset.Session), "what an image shows: session or packet")
 	flags.IntVar(&f.options.Bytes, "bytes", 784, "payload bytes of an image; a square number gives square images")
 	flags.IntVar(&f.label, "label", 0, "write UNIT-labels-idx1-ubyte too, with this number for every image")
@@ -155,7 +158,7 @@ payloads end in zeros; units without payload give no image.`,
 }
 
 func (g *shared) datasetImages(f *imagesFlags) error {
-	f.options.Unit, f.options.Label = dataset.Unit(f.unit), f.label
+	f.options.Unit, f.options.Label, f.options.Wanted = dataset.Unit(f.unit), f.label, f.filter.wanted()
 	if err := f.options.Check(); err != nil {
 		return usageError{err}
 	}
@@ -165,7 +168,8 @@ func (g *shared) datasetImages(f *imagesFlags) error {
 	}
 	g.info("%d packets: %d images of %ss with payload, %d sessions without; %d packets without payload, %d later fragments",
 		stats.Packets, stats.Images, f.unit, stats.Empty, stats.NoPayload, stats.Fragments)
-	if err := tellFaults(stats.Faults, stats.Packets); err != nil {
+	err = f.filter.tell(stats.Packets, stats.LeftOut, g.quiet)
+	if err := errors.Join(err, tellFaults(stats.Faults, stats.Packets+stats.LeftOut)); err != nil {
 		return err
 	}
 	if stats.Refused > 0 {

@@ -25,6 +25,7 @@ import (
 func newEvalAnomaly(g *shared) *cobra.Command {
 	var (
 		in           input
+		late         latenessFlag
 		labels, name string
 		zone         zoneFlag
 		least        []int
@@ -37,10 +38,11 @@ func newEvalAnomaly(g *shared) *cobra.Command {
 labels). The capture may be the one that the detector learned its normal from: windows up to the end
 of the training part are then scored but not counted.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return g.evalAnomaly(c, &in, labels, &zone, name, least, &out)
+			return g.evalAnomaly(c, &in, &late, labels, &zone, name, least, &out)
 		},
 	}
 	in.flags(c)
+	late.flags(c)
 	c.Flags().StringVar(&labels, "labels", "", "labels of packets, flows or times")
 	zone.flags(c)
 	c.Flags().StringVar(&name, "model", "anomaly", "model: NAME or NAME@VERSION")
@@ -50,23 +52,26 @@ of the training part are then scored but not counted.`,
 	return c
 }
 
-func (g *shared) evalAnomaly(c *cobra.Command, in *input, labelFile string, written *zoneFlag, name string, least []int, out *results) error {
+func (g *shared) evalAnomaly(c *cobra.Command, in *input, late *latenessFlag, labelFile string, written *zoneFlag, name string, least []int, out *results) error {
 	zone, err := written.location()
-	if err != nil {
+	if err := errors.Join(err, late.check()); err != nil {
 		return err
 	}
 	m, p, err := g.loadAnomaly(name)
 	if err != nil {
 		return err
 	}
-	if err := in.follow(p.Ref(), m.Tunnels); err != nil {
+	if err := errors.Join(in.follow(p.Ref(), m.Tunnels), in.filter.compare(p)); err != nil {
 		return err
 	}
 	labels, err := dataset.OpenWindowLabels(labelFile, zone)
 	if err != nil {
 		return err
 	}
-	rows, attacks, readErr := g.readWindows(c.Context(), in, meter.Config{Window: m.Length, Home: m.Home}, labels)
+	if labels.ByNumber() && in.filter.String() != "" {
+		return usageError{fmt.Errorf("%s labels packets by number: they must all be read, without %s", labelFile, in.filter.String())}
+	}
+	rows, attacks, readErr := g.readWindows(c.Context(), in, meter.Config{Window: m.Length, Home: m.Home, Lateness: late.lateness}, labels)
 	if readErr != nil && !errors.Is(readErr, errPartly) {
 		return readErr
 	}

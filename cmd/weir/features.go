@@ -81,7 +81,7 @@ ends in .parquet is written as Parquet.`,
 			if err != nil {
 				return finish(usageError{err})
 			}
-			err = in.read(c.Context(), func(_ *capture.Reader, batch []capture.Packet) error {
+			err = in.read(c.Context(), m.Wait, func(_ *capture.Reader, batch []capture.Packet) error {
 				m.Add(batch)
 				return failed
 			})

@@ -107,7 +107,7 @@ func newRoot() *cobra.Command {
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "no progress and no summary on stderr")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newFeatures(g), newFlows(g), newTrain(g), newEval(g), newRun(g), newDataset(g), newModel(g), newVersion(),
+		newFeatures(g), newFlows(g), newTrain(g), newEval(g), newRun(g), newAlerts(g), newTop(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(),
 	)
 	wrapArgs(root)
 	return root
@@ -160,19 +160,24 @@ func (g *shared) registry() model.Registry {
 	if g.models != "" {
 		return model.Registry{Dir: g.models}
 	}
-	if _, err := os.Stat("models"); err != nil {
+	return model.Registry{Dir: dataDir("models")}
+}
+
+// dataDir returns ./NAME if it is there or nothing else is, or NAME in the user's data directory.
+func dataDir(name string) string {
+	if _, err := os.Stat(name); err != nil {
 		if home, err := os.UserHomeDir(); err == nil {
 			data := os.Getenv("XDG_DATA_HOME")
 			if data == "" {
 				data = filepath.Join(home, ".local", "share")
 			}
-			dir := filepath.Join(data, "weir", "models")
+			dir := filepath.Join(data, "weir", name)
 			if _, err := os.Stat(dir); err == nil {
-				return model.Registry{Dir: dir}
+				return dir
 			}
 		}
 	}
-	return model.Registry{Dir: "models"}
+	return name
 }
 
 // output opens FILE for writing, or stdout when it is empty or "-". It takes files, pipes and devices.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,8 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"weir": func() { os.Exit(run(os.Args[1:])) },
+		"weir":       func() { os.Exit(run(os.Args[1:])) },
+		attackedName: runAttacked,
 	})
 }
 
@@ -45,7 +47,9 @@ func TestScripts(t *testing.T) {
 			"status":    scriptStatus,
 			"part":      scriptPart,
 			"pack":      scriptPack,
+			"unhex":     scriptUnhex,
 			"flip":      scriptFlip,
+			"flood":     scriptFlood,
 			"replace":   scriptReplace,
 			"lines":     scriptLines,
 			"pick":      scriptPick,
@@ -59,6 +63,10 @@ func TestScripts(t *testing.T) {
 			"samemodel": scriptSameModel,
 			"interrupt": scriptInterrupt,
 			"killsaves": scriptKillSaves,
+			"sameflows": scriptSameFlows,
+			"manyflows": scriptManyFlows,
+			"breakruns": scriptBreakRuns,
+			"halfway":   scriptHalfway,
 		},
 		RequireUniqueNames: true,
 	})
@@ -114,6 +122,14 @@ func scriptPack(ts *testscript.TestScript, neg bool, args []string) {
 	_, err = w.Write(data)
 	ts.Check(errors.Join(err, w.Close()))
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), out.Bytes(), 0o666))
+}
+
+// scriptUnhex writes the bytes that a file says in hexadecimal: unhex FROM TO
+func scriptUnhex(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, neg, args, 2, "unhex FROM TO")
+	data, err := hex.DecodeString(strings.Join(strings.Fields(ts.ReadFile(args[0])), ""))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o666))
 }
 
 // scriptFlip changes one bit in the middle of a file: flip FILE
@@ -302,7 +318,15 @@ func scriptSameModel(ts *testscript.TestScript, neg bool, args []string) {
 
 // start starts a command in the script's directory, with its stderr collected.
 func start(ts *testscript.TestScript, args []string) (*exec.Cmd, *bytes.Buffer) {
+	return startWith(ts, nil, args)
+}
+
+// startWith starts a command that reads from stdin.
+func startWith(ts *testscript.TestScript, stdin *os.File, args []string) (*exec.Cmd, *bytes.Buffer) {
 	cmd := exec.Command(args[0], args[1:]...)
+	if stdin != nil {
+		cmd.Stdin = stdin
+	}
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"))
 	stderr := new(bytes.Buffer)

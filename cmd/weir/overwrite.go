@@ -25,7 +25,7 @@ func keepInputs(c *cobra.Command, args []string) error {
 		}
 	}
 	outputs := make(map[string]string)
-	for _, name := range []string{"output", "json", "report"} {
+	for _, name := range []string{"output", "json", "report", "write"} {
 		path, err := c.Flags().GetString(name)
 		if err != nil || path == "" || path == "-" {
 			continue

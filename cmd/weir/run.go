@@ -21,16 +21,32 @@ import (
 func newRun(g *shared) *cobra.Command {
 	var (
 		in                         input
+		keep                       history
+		live                       liveInput
+		late                       latenessFlag
+		memory                     flowMemory
 		apps, detector, file, page string
+		list                       bool
 	)
 	c := &cobra.Command{
-		Use:   "run -r FILE…",
+		Use:   "run -r FILE… | -i IFACE [FILTER]",
 		Short: "Label flows, score windows, raise alerts",
-		Long: `Run the models over captures: every flow gets its application, every window its score, and what
-is anomalous an alert with its explanation. Events are JSON lines (docs/formats.md); a summary
-for people goes to stderr.`,
+		Long: `Run the models over captures or over what passes on interfaces: every flow gets its application,
+every window its score, and what is anomalous an alert with its explanation. Events are JSON lines
+(docs/formats.md); a summary for people goes to stderr.
+
+Behind -r, words are more captures; behind -i, they are a filter as for tcpdump. --filter is a filter in either case.
+An interface is watched until Ctrl-C, which ends with what was captured until then; a second one ends at once.`,
+		Example: `  weir run -r monday.pcap tuesday.pcap --apps apps --anomaly anomaly -o events.jsonl
+  sudo weir run -i eth0 --apps apps --anomaly anomaly -o events.jsonl not port 22`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg := sensor.Config{Meter: meter.Config{Lateness: lateness, MaxGap: maxSilence}}
+			if list {
+				return listInterfaces(os.Stdout, g, false)
+			}
+			if err := errors.Join(late.check(), memory.check()); err != nil {
+				return err
+			}
+			cfg := sensor.Config{Meter: meter.Config{Lateness: late.lateness, MaxGap: maxSilence}}
 			var err error
 			if apps != "" {
 				if cfg.Apps, _, err = g.loadApps(apps); err != nil {
@@ -47,32 +63,66 @@ for people goes to stderr.`,
 					return err
 				}
 				cfg.Anomaly, cfg.AnomalyName = m, p.Ref()
-				if err := in.follow(p.Ref(), m.Tunnels); err != nil {
+				if err := errors.Join(in.follow(p.Ref(), m.Tunnels), in.filter.compare(p)); err != nil {
 					return err
 				}
 			}
-			cfg.Meter.Tunnels = in.tunnels
+			cfg.Meter.Tunnels, cfg.Meter.Flow.Memory = in.tunnels, int(memory.byteSize)
 			out, finish, err := output(file)
 			if err != nil {
 				return err
 			}
 			w := event.NewWriter(out)
 			cfg.Emit = w.Write
+			pageOut, finishPage := (*os.File)(nil), func(err error) error { return err }
+			if page != "" {
+				if pageOut, finishPage, err = output(page); err != nil {
+					return finish(err)
+				}
+			}
+			sources := in.files
+			watching := len(live.interfaces) > 0
+			if watching {
+				sources = live.interfaces
+				if err := live.open(g, &in.filter); err != nil {
+					return finish(finishPage(err))
+				}
+				defer live.live.Close()
+				cfg.Capture = live.counts
+			}
+			if keep.dir != "" { // as the user that live.open has become
+				if file == "" {
+					cfg.Emit = nil
+				}
+				if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil {
+					return finish(finishPage(err))
+				}
+				in.onOpen, cfg.Emit = keep.captures, keep.beside(cfg.Emit)
+			}
 			s, err := sensor.New(cfg, g.workers)
 			if err != nil {
-				return finish(usageError{err})
+				return finish(finishPage(errors.Join(usageError{err}, keep.close())))
 			}
 			started := time.Now()
-			readErr := in.read(c.Context(), func(r *capture.Reader, batch []capture.Packet) error { return s.Add(r.File(), batch) })
+			var readErr error
+			if watching {
+				if err := keep.watching(live.interfaces); err != nil {
+					return finish(finishPage(errors.Join(err, keep.close())))
+				}
+				readErr = live.watch(c.Context(), g, s, w.Flush)
+			} else {
+				readErr = in.read(c.Context(), s.Wait, func(r *capture.Reader, batch []capture.Packet) error { return s.Add(r.File(), batch) })
+			}
+			kept := keep.read(readErr)
 			summary, err := s.Close()
-			if err := finish(errors.Join(err, w.Flush())); err != nil {
-				return err
+			if err := finish(errors.Join(err, kept, keep.close(), w.Flush())); err != nil {
+				return finishPage(err)
 			}
 			if !g.quiet && !g.logJSON {
 				printSummary(summary, time.Since(started))
 			}
 			if page != "" {
-				if err := writePage(page, sensor.Report(summary, in.files)); err != nil {
+				if err := finishPage(sensor.Report(summary, sources).Write(pageOut)); err != nil {
 					return err
 				}
 				g.info("report: %s", page)
@@ -81,11 +131,41 @@ for people goes to stderr.`,
 		},
 	}
 	in.flags(c)
-	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout)")
+	late.flags(c)
+	live.flags(c)
+	c.PreRunE = live.orFiles(&in, &list, c.PreRunE)
+	c.Flags().BoolVarP(&list, "list-interfaces", "D", false, "list the interfaces and stop")
+	keep.flags(c)
+	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout, or nowhere with --store)")
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
+	memory.flags(c)
 	c.Flags().StringVar(&page, "report", "", "file for the report with figures, one HTML page")
 	return c
+}
+
+// runSettings says what decides the events of a run beside its input: history holds each capture as read in one way.
+func runSettings(cfg *sensor.Config, f *filterFlags) string {
+	var parts []string
+	if cfg.Apps != nil {
+		parts = append(parts, "apps "+cfg.Apps.Name)
+	}
+	if cfg.Anomaly != nil {
+		parts = append(parts, "anomaly "+cfg.AnomalyName)
+	}
+	if cfg.Meter.Tunnels {
+		parts = append(parts, "tunnels")
+	}
+	switch {
+	case f.expr != nil:
+		parts = append(parts, "filter "+f.expr.String())
+	case f.file != "":
+		parts = append(parts, "filter of "+f.file)
+	}
+	if len(parts) == 0 {
+		return "no models"
+	}
+	return strings.Join(parts, ", ")
 }
 
 const barWidth = 30
@@ -124,6 +204,9 @@ func printSummary(s *sensor.Summary, took time.Duration) {
 	}
 	printCounts("not decoded", sensor.DecodeErrors(c))
 	printCounts("dropped", sensor.Drops(c))
+	if s.Shed != nil {
+		printCounts("flows not labelled by all networks for want of time", s.Shed.Flows)
+	}
 }
 
 // appName is what a person reads for a total; labels come from users and may hold anything.

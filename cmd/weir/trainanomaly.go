@@ -29,6 +29,7 @@ func newTrain(g *shared) *cobra.Command {
 type anomalyFlags struct {
 	in        input
 	win       windowFlags
+	late      latenessFlag
 	model     string
 	from      string
 	until     string
@@ -48,6 +49,7 @@ type anomalyTraining struct {
 	Rate      float64 `json:"wanted_false_alarms,omitempty"`
 	PerDay    float64 `json:"wanted_per_day,omitempty"`
 	Threshold float64 `json:"given_threshold,omitempty"`
+	Filter    string  `json:"filter,omitempty"` // flag that said which packets count
 }
 
 func newTrainAnomaly(g *shared) *cobra.Command {
@@ -62,6 +64,7 @@ the same command goes on where it stopped.`,
 	}
 	f.in.flags(c)
 	f.win.flags(c)
+	f.late.flags(c)
 	flags := c.Flags()
 	flags.StringVar(&f.model, "model", "anomaly", "name of the model")
 	flags.StringVar(&f.options.Profile, "profile", anomaly.Default, "detector: default, or paper")
@@ -104,9 +107,10 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		return usageError{err}
 	}
 	cfg, err := f.win.config()
-	if err != nil {
+	if err := errors.Join(err, f.late.check()); err != nil {
 		return err
 	}
+	cfg.Lateness = f.late.lateness
 	started := time.Now()
 	rows, _, readErr := g.readWindows(ctx, &f.in, cfg, nil)
 	if readErr != nil && !errors.Is(readErr, errPartly) {
@@ -166,7 +170,7 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		Kind: model.Anomaly, Name: f.model, Weir: version, Profile: m.Profile, Features: m.Features, Settings: settings,
 		Training: model.Training{Seconds: time.Since(started).Seconds()}, Notes: []string{m.Threshold.String()},
 	}}
-	learned := anomalyTraining{Windows: len(vectors), Seed: o.Seed, Epochs: o.Epochs, Rate: o.FalseAlarms, PerDay: o.PerDay, Threshold: o.Threshold}
+	learned := anomalyTraining{Windows: len(vectors), Seed: o.Seed, Epochs: o.Epochs, Rate: o.FalseAlarms, PerDay: o.PerDay, Threshold: o.Threshold, Filter: f.in.filter.String()}
 	if f.from != "" {
 		learned.From = from
 	}

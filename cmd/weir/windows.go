@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/weirnet/weir/anomaly"
 	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/dataset"
@@ -32,7 +34,7 @@ type attackCounts map[int64]map[int]int
 // labels, it counts the packets of each attack in each window: all of them, at their own time, so that
 // what is true does not depend on what a detector gets to see. It tells what windows miss.
 func (g *shared) readWindows(ctx context.Context, in *input, cfg meter.Config, labels *dataset.WindowLabels) (rows []windowRow, attacks attackCounts, err error) {
-	cfg.NoFlows, cfg.Tunnels, cfg.Lateness, cfg.MaxGap = true, in.tunnels, lateness, maxSilence
+	cfg.NoFlows, cfg.Tunnels, cfg.MaxGap = true, in.tunnels, maxSilence
 	cfg.OnWindow = func(w *window.Window) {
 		rows = append(rows, windowRow{w.Start, w.Vector(), w.Packets(), w.Lost, w.Skipped > 0})
 	}
@@ -57,7 +59,7 @@ func (g *shared) readWindows(ctx context.Context, in *input, cfg meter.Config, l
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	err = in.read(ctx, func(_ *capture.Reader, batch []capture.Packet) error {
+	err = in.read(ctx, m.Wait, func(_ *capture.Reader, batch []capture.Packet) error {
 		m.Add(batch)
 		return nil
 	})
@@ -79,8 +81,19 @@ func tellWindows(c meter.Counters) {
 	tell(c.TimeOutliers, "%d packets are more than an hour ahead of those around them, as if by a wrong clock")
 }
 
-// lateness is how long after its end, in packet time, a window stays open.
-const lateness = time.Second
+// latenessFlag is how long windows wait for packets that come out of order.
+type latenessFlag struct{ lateness time.Duration }
+
+func (f *latenessFlag) flags(c *cobra.Command) {
+	c.Flags().DurationVar(&f.lateness, "lateness", time.Second, "time of packets for which a window stays open after its end, for those that come late")
+}
+
+func (f *latenessFlag) check() error {
+	if f.lateness < 0 {
+		return usageError{fmt.Errorf("--lateness %v: must not be negative", f.lateness)}
+	}
+	return nil
+}
 
 // maxSilence is how many empty windows in a row are scored before a silence is skipped and told:
 // after so many, more say nothing new, and a wrong clock in a capture must not cost hours.

@@ -1,0 +1,504 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weirnet/weir/capture"
+)
+
+// bench is two network namespaces joined by a veth pair, near and far, with no traffic but what the test
+// sends. They end with the test, and with their holders ten minutes after a test that was killed.
+type bench struct {
+	t         *testing.T
+	dir       string
+	weir      string // the program: this test's own
+	near, far string // of /proc/PID/ns/net
+}
+
+// newBench makes a bench. It needs root and a few programs; WEIR_LIVE=require makes their absence a failure.
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	var missing []string
+	if os.Geteuid() != 0 {
+		missing = append(missing, "root")
+	}
+	for program, debian := range map[string]string{"ip": "iproute2", "tcpreplay": "tcpreplay", "tcpdump": "tcpdump", "ethtool": "ethtool", "nsenter": "util-linux"} {
+		if _, err := exec.LookPath(program); err != nil {
+			missing = append(missing, "the Debian package "+debian)
+		}
+	}
+	b := &bench{t: t}
+	if len(missing) == 0 {
+		var err error
+		if b.near, err = b.hold(); err == nil {
+			b.far, err = b.hold()
+		}
+		if err != nil {
+			missing = append(missing, fmt.Sprintf("the right to make network namespaces (%v)", err))
+		}
+	}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		if os.Getenv("WEIR_LIVE") == "require" {
+			t.Fatalf("this test needs %s", strings.Join(missing, ", "))
+		}
+		t.Skipf("NOT RUN: this test needs %s", strings.Join(missing, ", "))
+	}
+	b.dir = t.TempDir()
+	if err := os.Chmod(b.dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.weir = filepath.Join(b.dir, "weir") // by this name the test is the program: see TestMain
+	if err := os.Symlink(self, b.weir); err != nil {
+		t.Fatal(err)
+	}
+	b.run(b.near, "ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", strings.Split(b.far, "/")[2])
+	for name, namespace := range map[string]string{"near": b.near, "far": b.far} {
+		b.run(namespace, "ip", "link", "set", name, "arp", "off", "addrgenmode", "none", "mtu", "9000")
+		b.run(namespace, "ethtool", "-K", name, "gro", "off", "tso", "off", "gso", "off")
+		b.run(namespace, "ip", "link", "set", name, "up")
+	}
+	return b
+}
+
+// hold makes a network namespace.
+func (b *bench) hold() (namespace string, err error) {
+	holder := exec.Command("sleep", "600")
+	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if err := holder.Start(); err != nil {
+		return "", err
+	}
+	b.t.Cleanup(func() {
+		holder.Process.Kill()
+		holder.Wait()
+	})
+	return fmt.Sprintf("/proc/%d/ns/net", holder.Process.Pid), nil
+}
+
+// command is a command in a namespace; an empty one is that of the test.
+func (b *bench) command(namespace string, args ...string) *exec.Cmd {
+	if namespace != "" {
+		args = append([]string{"nsenter", "--net=" + namespace}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = b.dir
+	return cmd
+}
+
+// run runs a command and returns what it printed.
+func (b *bench) run(namespace string, args ...string) string {
+	b.t.Helper()
+	out, err := b.command(namespace, args...).CombinedOutput()
+	if err != nil {
+		b.t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// watching is a program that captures.
+type watching struct {
+	b      *bench
+	name   string
+	cmd    *exec.Cmd
+	stderr lockedBuffer
+}
+
+// start starts a program in the near namespace and waits until it says that it listens.
+func (b *bench) start(name string, args ...string) *watching {
+	b.t.Helper()
+	w := &watching{b: b, name: name, cmd: b.command(b.near, args...)}
+	w.cmd.Stderr = &w.stderr
+	if err := w.cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() {
+		if w.cmd.ProcessState == nil {
+			w.cmd.Process.Kill()
+			w.cmd.Wait()
+		}
+	})
+	b.until("listening", func() bool { return strings.Contains(w.stderr.String(), "listening on near") })
+	return w
+}
+
+// stop interrupts the program and wants it to end well.
+func (w *watching) stop() {
+	w.b.t.Helper()
+	w.cmd.Process.Signal(os.Interrupt)
+	ended := make(chan error, 1)
+	go func() { ended <- w.cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			w.b.t.Fatalf("%s: %v\n%s", w.name, err, w.stderr.String())
+		}
+	case <-time.After(2 * time.Minute):
+		w.b.t.Fatalf("%s did not end\n%s", w.name, w.stderr.String())
+	}
+}
+
+// until waits for a condition, for ten seconds.
+func (b *bench) until(what string, ok func() bool) {
+	b.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// path returns the path of a file of the test.
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+
+// asSent writes a capture as it will be on the wire: what was cut is not there. It returns the number of packets.
+func (b *bench) asSent(name, sample string) (packets int) {
+	b.t.Helper()
+	r, err := capture.Open([]string{sample})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer r.Close()
+	var out bytes.Buffer
+	w := capture.NewWriter(&out)
+	batch := make([]capture.Packet, 64)
+	for {
+		n, err := r.Read(batch)
+		if err == io.EOF {
+			break
+		}
+		for _, p := range batch[:n] {
+			if err := w.Write(&capture.Packet{Nanos: p.Nanos, Data: p.Data, WireLen: len(p.Data), Link: p.Link}); err != nil {
+				b.t.Fatal(err)
+			}
+			packets++
+		}
+	}
+	if err := w.Flush(); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(b.path(name), out.Bytes(), 0o666); err != nil {
+		b.t.Fatal(err)
+	}
+	return packets
+}
+
+// flowFacts returns what the flow events of a file say that does not depend on time, in the order of the alphabet.
+func (b *bench) flowFacts(file string) (facts []string) {
+	b.t.Helper()
+	for _, line := range b.lines(file) {
+		var e struct {
+			Type  string `json:"event_type"`
+			Flow  map[string]any
+			ID    string `json:"community_id"`
+			Src   string `json:"src_ip"`
+			Dest  string `json:"dest_ip"`
+			Port  int    `json:"src_port"`
+			Other int    `json:"dest_port"`
+			Proto string
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			b.t.Fatal(err)
+		}
+		if e.Type != "flow" {
+			continue
+		}
+		for _, of := range []string{"start", "end", "app", "confidence", "novel", "label_source", "label_packets", "model"} {
+			delete(e.Flow, of)
+		}
+		facts = append(facts, fmt.Sprintln(e.Src, e.Port, e.Dest, e.Other, e.Proto, e.ID, e.Flow))
+	}
+	slices.Sort(facts)
+	return facts
+}
+
+// lines returns the lines of a file.
+func (b *bench) lines(file string) []string {
+	b.t.Helper()
+	data, err := os.ReadFile(b.path(file))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(data)), "\n")
+}
+
+// events returns the lines of a file of events in the order of the alphabet, without stats, and the last stats.
+func (b *bench) events(file string) (events []string, stats map[string]any) {
+	b.t.Helper()
+	for _, line := range b.lines(file) {
+		if strings.Contains(line, `"event_type":"stats"`) {
+			var e struct{ Stats map[string]any }
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				b.t.Fatal(err)
+			}
+			stats = e.Stats
+			continue
+		}
+		events = append(events, line)
+	}
+	slices.Sort(events)
+	return events, stats
+}
+
+// eventType and windowStart take events apart.
+var (
+	eventType   = regexp.MustCompile(`"event_type":"([a-z]+)"`)
+	windowStart = regexp.MustCompile(`"(?:window|alert)":\{"start":"([^"]+)"`)
+)
+
+// withoutSilence drops the windows that closed after the last packet, which a replay of the packets does not have.
+func (b *bench) withoutSilence(live, replay []string) []string {
+	last := ""
+	for _, line := range replay {
+		if m := windowStart.FindStringSubmatch(line); m != nil {
+			last = max(last, m[1])
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(live), func(line string) bool {
+		m := windowStart.FindStringSubmatch(line)
+		if m == nil || m[1] <= last {
+			return false
+		}
+		if !strings.Contains(line, `"packets":0,`) {
+			b.t.Errorf("a window after the last packet has packets: %s", line)
+		}
+		return true
+	})
+}
+
+// firstDifference tells where two lists of lines, in the order of the alphabet, part.
+func firstDifference(got, want []string) string {
+	i, k := 0, 0
+	var out []string
+	for (i < len(got) || k < len(want)) && len(out) < 6 {
+		switch {
+		case k == len(want) || i < len(got) && got[i] < want[k]:
+			out = append(out, "only live:   "+got[i])
+			i++
+		case i == len(got) || got[i] > want[k]:
+			out = append(out, "only replay: "+want[k])
+			k++
+		default:
+			i++
+			k++
+		}
+	}
+	return fmt.Sprintf("%d and %d lines\n%s", len(got), len(want), strings.Join(out, "\n"))
+}
+
+// TestLiveEqualsReplay sends sample captures over a wire at several speeds while weir watches with one, two and eight workers,
+// records what it sees, and reads that afterwards: flows, labels, windows, scores and alerts must be the same. What
+// is counted must be what the capture holds that was sent.
+func TestLiveEqualsReplay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	b := newBench(t)
+	samples, err := filepath.Abs("../../samples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, label := range []string{"dns", "http", "ssh"} {
+		for n := 1; n <= 3; n++ {
+			dir := filepath.Join(b.dir, "learn", label)
+			if err := os.MkdirAll(dir, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			name := fmt.Sprintf("%s-%02d.pcapng.zst", label, n)
+			if err := os.Symlink(filepath.Join(samples, "apps", name), filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b.run("", b.weir, "train", "apps", "-q", "--data", "learn", "--epochs", "2", "--refit=false")
+	b.run("", b.weir, "train", "anomaly", "-q", "-r", filepath.Join(samples, "normal.pcapng.zst"), "--window", "500ms", "--epochs", "3")
+
+	for _, test := range []struct {
+		name, sample string
+		speed        []string
+	}{
+		{"tiny, four times as fast", "tiny.pcap", []string{"-x", "4"}},
+		{"demo, 20,000 packets a second", "demo.pcapng.zst", []string{"-p", "20000"}},
+		{"demo, as fast as it goes", "demo.pcapng.zst", []string{"-t"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := &bench{t: t, dir: b.dir, weir: b.weir, near: b.near, far: b.far}
+			sent := b.asSent("sent.pcapng", filepath.Join(samples, test.sample))
+			workers := []string{"1", "2", "8"}
+			var watchers []*watching
+			for _, n := range workers {
+				watchers = append(watchers, b.start("weir with "+n+" workers", b.weir, "run", "-i", "near", "--workers", n, "--ring-memory", "32MiB",
+					"--apps", "apps", "--anomaly", "anomaly", "-o", "live-"+n+".jsonl", "-w", "seen-"+n+".pcapng"))
+			}
+			watchers = append(watchers, b.start("weir with a filter", b.weir, "run", "-i", "near", "--ring-memory", "32MiB", "-o", "filtered.jsonl", "udp", "port", "53", "or", "vlan", "77"))
+			other := b.start("tcpdump", "tcpdump", "-i", "near", "-B", "65536", "-w", "tcpdump.pcap", "-Z", "root")
+			b.privileges(watchers[0].cmd.Process.Pid)
+
+			b.run(b.far, append([]string{"tcpreplay", "-q", "-i", "far"}, append(test.speed, "sent.pcapng")...)...)
+			time.Sleep(300 * time.Millisecond)
+			for _, w := range watchers {
+				w.stop()
+			}
+			other.stop()
+
+			// What tcpdump saw is what was sent. It is here to tell whose fault a difference is.
+			if !strings.Contains(other.stderr.String(), fmt.Sprintf("\n%d packets captured", sent)) {
+				t.Errorf("of %d packets sent, tcpdump says\n%s", sent, other.stderr.String())
+			}
+			b.run("", b.weir, "run", "-q", "-r", "sent.pcapng", "-o", "sent.jsonl")
+			flows := b.flowFacts("sent.jsonl")
+			for i, n := range workers {
+				counted := regexp.MustCompile(`(\d+) packets captured, (\d+) received by filter, (\d+) dropped by kernel`).FindStringSubmatch(watchers[i].stderr.String())
+				if want := strconv.Itoa(sent); counted == nil || counted[1] != want || counted[2] != want || counted[3] != "0" {
+					t.Errorf("%s workers: of %d packets sent, weir says\n%s", n, sent, watchers[i].stderr.String())
+				}
+				if got := b.flowFacts("live-" + n + ".jsonl"); !slices.Equal(got, flows) {
+					t.Errorf("%s workers: other flows than in the capture that was sent: %s", n, firstDifference(got, flows))
+				}
+				b.run("", b.weir, "run", "-q", "-r", "seen-"+n+".pcapng", "--workers", n, "--apps", "apps", "--anomaly", "anomaly", "-o", "replay-"+n+".jsonl")
+				b.compare(n+" workers", "live-"+n+".jsonl", "replay-"+n+".jsonl", sent)
+			}
+
+			// One, two and eight workers say the same of the same packets.
+			for _, n := range workers[:2] {
+				b.run("", b.weir, "run", "-q", "-r", "seen-8.pcapng", "--workers", n, "--apps", "apps", "--anomaly", "anomaly", "-o", "other.jsonl")
+				if !slices.Equal(b.lines("other.jsonl"), b.lines("replay-8.jsonl")) {
+					t.Errorf("%s workers say something else than 8 of what those saw", n)
+				}
+			}
+
+			// A filter passes the same packets live and from a file, those with a VLAN tag too.
+			b.run("", b.weir, "run", "-q", "-r", "seen-1.pcapng", "--filter", "udp port 53 or vlan 77", "-o", "filtered-replay.jsonl")
+			if got, want := b.flowFacts("filtered.jsonl"), b.flowFacts("filtered-replay.jsonl"); !slices.Equal(got, want) || len(want) == 0 || len(want) >= len(flows) {
+				t.Errorf("filter: %d flows of %d: %s", len(want), len(flows), firstDifference(got, want))
+			}
+		})
+	}
+}
+
+// compare wants a live run to have said what the replay of its recording says. Labels that were not given for want
+// of time, which is counted, are the only difference allowed.
+func (b *bench) compare(name, liveFile, replayFile string, sent int) {
+	b.t.Helper()
+	live, stats := b.events(liveFile)
+	replay, _ := b.events(replayFile)
+	live = b.withoutSilence(live, replay)
+	if stats["packets"] != float64(sent) || len(stats["drops"].(map[string]any)) > 0 && stats["drops"].(map[string]any)["packets_lost"] != nil {
+		b.t.Errorf("%s: of %d packets the last stats are %v", name, sent, stats)
+	}
+	shed, _ := stats["shed"].(map[string]any)
+	if shed == nil {
+		if !slices.Equal(live, replay) {
+			b.t.Errorf("%s: live and replay differ: %s", name, firstDifference(live, replay))
+		}
+		return
+	}
+	given := 0.0
+	for _, n := range shed["flows"].(map[string]any) {
+		given += n.(float64)
+	}
+	b.t.Logf("%s: no time for all labels: %v", name, shed)
+	// Windows are the same, and so are all flows but for the label of those that were given up.
+	label := regexp.MustCompile(`,"app":"[^"]*","confidence":[^,}]*(,"novel":true)?,"label_source":"[^"]*","label_packets":\d+,"model":"[^"]*"`)
+	apps := regexp.MustCompile(`,"apps":\[[^\]]*\]`)
+	strip := func(lines []string) (rest []string) {
+		for _, line := range lines {
+			if k := eventType.FindStringSubmatch(line); k[1] != "label" {
+				rest = append(rest, apps.ReplaceAllString(label.ReplaceAllString(line, ""), ""))
+			}
+		}
+		slices.Sort(rest)
+		return rest
+	}
+	if got, want := strip(live), strip(replay); !slices.Equal(got, want) {
+		b.t.Errorf("%s: live and replay differ in more than labels: %s", name, firstDifference(got, want))
+	}
+	flowsOf := func(lines []string) (flows []string) {
+		for _, line := range lines {
+			if eventType.FindStringSubmatch(line)[1] == "flow" {
+				flows = append(flows, line)
+			}
+		}
+		return flows
+	}
+	got, want := flowsOf(live), flowsOf(replay)
+	other := 0
+	for _, line := range got {
+		if _, same := slices.BinarySearch(want, line); !same {
+			other++
+		}
+	}
+	if float64(other) > given {
+		b.t.Errorf("%s: %d flows have another label than in the replay, and %v were given up", name, other, given)
+	}
+}
+
+// privileges wants a process to have given up its rights, in all threads.
+func (b *bench) privileges(pid int) {
+	b.t.Helper()
+	wanted := []string{"Uid:\t65534\t65534\t65534\t65534", "Gid:\t65534\t65534\t65534\t65534"}
+	if !withCgo(b.t) {
+		wanted = append(wanted, "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1")
+	}
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(threads) < 2 {
+		b.t.Fatalf("threads of %d: %v, %v", pid, threads, err)
+	}
+	for _, thread := range threads {
+		data, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		for _, want := range wanted {
+			if !strings.Contains(string(data), want+"\n") {
+				b.t.Errorf("%s has no line %q", thread, want)
+			}
+		}
+	}
+}
+
+// lockedBuffer is a buffer that one goroutine may read while another writes. Its zero value is ready for use.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// withCgo reports whether this test, and so the program it runs, was built with cgo, which weir is not.
+func withCgo(t *testing.T) bool {
+	t.Helper()
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		t.Fatal("no build information")
+	}
+	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "1" })
+}
