@@ -18,7 +18,7 @@ const module = "github.com/weirnet/weir"
 // this list. What stands on one line may not import each other.
 var order = [][]string{
 	{"bench/attack", "internal/kernel", "nn/graph", "nn/safetensors", "packet", "report"},
-	{"nn", "capture", "capture/filter", "model"},
+	{"nn", "nn/infer", "capture", "capture/filter", "model"},
 	{"flow", "window"},
 	{"meter", "event"},
 	{"classify", "anomaly"},
@@ -30,6 +30,7 @@ var order = [][]string{
 // forbidden holds what the order alone would allow.
 var forbidden = map[string][]string{
 	"nn":       {"packet", "capture", "flow", "window"}, // the networks know no packets
+	"nn/infer": {"packet", "capture"},
 	"model":    {"packet", "capture", "nn"},             // a package on disk knows no networks
 	"classify": {"event", "model"},                      // models know no events and no directories
 	"anomaly":  {"event", "model"},
