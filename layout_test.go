@@ -31,8 +31,8 @@ var order = [][]string{
 var forbidden = map[string][]string{
 	"nn":       {"packet", "capture", "flow", "window"}, // the networks know no packets
 	"nn/infer": {"packet", "capture"},
-	"model":    {"packet", "capture", "nn"},             // a package on disk knows no networks
-	"classify": {"event", "model"},                      // models know no events and no directories
+	"model":    {"packet", "capture", "nn"}, // a package on disk knows no networks
+	"classify": {"event", "model"},          // models know no events and no directories
 	"anomaly":  {"event", "model"},
 	"flow":     {"nn", "model"},
 	"window":   {"nn", "model"},
