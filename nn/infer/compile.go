@@ -8,8 +8,7 @@ import (
 
 // compiler turns layers into operations on memory.
 type compiler struct {
-	g      *graph.Graph
-	layers []layer // by value, nil for none
+	*plan
 	values []value
 	index  []bool // by value: an input that tables read
 	stored []bool // by value: it lies in the arena
@@ -18,9 +17,9 @@ type compiler struct {
 }
 
 // source returns the input that a value is, as such or in another shape.
-func (c *compiler) source(v graph.Value) (graph.Value, bool) {
+func (p *plan) source(v graph.Value) (at graph.Value, ok bool) {
 	for {
-		switch l := c.layers[v].(type) {
+		switch l := p.layers[v].(type) {
 		case *source:
 			return v, true
 		case *reshape:
@@ -35,8 +34,8 @@ func (c *compiler) source(v graph.Value) (graph.Value, bool) {
 // from the arena.
 func (c *compiler) inputs() error {
 	none := make([]int, len(c.values))
-	for _, o := range c.g.Outputs {
-		c.stored[o.Value] = true
+	for _, v := range c.outputs {
+		c.stored[v] = true
 	}
 	for i := len(c.layers) - 1; i >= 0; i-- {
 		l := c.layers[i]
@@ -56,24 +55,31 @@ func (c *compiler) inputs() error {
 			}
 			from, ok := c.source(in)
 			if !ok {
-				return fmt.Errorf("infer: %s: its indices are not an input", c.g.Nodes[i].Name)
+				return fmt.Errorf("infer: %s: its indices are not an input", c.names[i])
 			}
 			c.index[from] = true
 			if b, ok := l.(*bag); ok {
 				if none[from] != 0 && none[from] != b.count {
-					return fmt.Errorf("infer: %s: shares its indices with a bag of another size", c.g.Nodes[i].Name)
+					return fmt.Errorf("infer: %s: shares its indices with a bag of another size", c.names[i])
 				}
 				none[from] = b.count
 			}
 		}
 	}
-	for _, v := range c.g.Inputs {
-		n := &c.g.Nodes[v]
-		in := input{name: n.Name, kind: n.Op.(graph.Input).Kind, index: c.index[v], none: none[v], size: n.Shape.Size()}
-		if c.stored[v] {
-			in.value = &c.values[v]
+	for v, l := range c.layers {
+		l, ok := l.(*source)
+		if !ok {
+			continue
 		}
-		c.p.inputs = append(c.p.inputs, in)
+		in := &c.p.inputs[l.input]
+		if c.values[v].bytes {
+			in.bytes = &c.values[v]
+			continue
+		}
+		in.index, in.none = c.index[v], none[v]
+		if c.stored[v] {
+			in.at, in.value = graph.Value(v), &c.values[v]
+		}
 	}
 	return nil
 }
@@ -134,9 +140,12 @@ func (c *compiler) schedule() {
 		if v := c.p.inputs[i].value; v != nil {
 			v.buffer.many = true
 		}
+		if v := c.p.inputs[i].bytes; v != nil {
+			v.buffer.many = true
+		}
 	}
-	for _, o := range c.g.Outputs {
-		v := &c.values[o.Value]
+	for _, o := range c.outputs {
+		v := &c.values[o]
 		v.buffer.many = true
 		c.p.outputs = append(c.p.outputs, v)
 	}
@@ -163,17 +172,36 @@ func (c *compiler) single(v graph.Value) bool {
 	return false
 }
 
-// arena gives buffers their places.
+// arena gives buffers their places: first those that one sample after the other uses.
 func (c *compiler) arena() {
 	seen := map[*buffer]bool{}
-	for i := range c.values {
-		b := c.values[i].buffer
-		if b == nil || seen[b] {
-			continue
+	for _, many := range []bool{false, true} {
+		for i := range c.values {
+			b := c.values[i].buffer
+			if b == nil || seen[b] || b.many != many {
+				continue
+			}
+			seen[b] = true
+			if b.bytes {
+				b.at = c.bytes(b.size, b.many)
+			} else {
+				b.at = c.floats(b.size, b.many)
+			}
 		}
-		seen[b] = true
-		b.floats = c.floats(b.size, b.many)
+		if !many {
+			c.p.singleFloats, c.p.singleBytes = c.p.floats, c.p.bytes
+		}
 	}
+}
+
+// bytes takes memory in the arena of bytes, as floats does.
+func (c *compiler) bytes(size int, many bool) int {
+	at := c.p.bytes
+	if many {
+		size *= c.p.batch
+	}
+	c.p.bytes += (size + 63) &^ 63
+	return at
 }
 
 // floats takes memory in the arena of floats: for every sample of a batch, or once. It starts at a
@@ -196,13 +224,23 @@ func (c *compiler) build(v graph.Value, l layer) error {
 	to := &c.values[v]
 	switch l := l.(type) {
 	case *product:
-		op = c.product(to, l)
+		if l.bytes {
+			op = c.byteProduct(v, l)
+		} else {
+			op = c.product(to, l)
+		}
 	case *table:
-		op = c.table(to, l)
+		op = c.table(v, l)
 	case *bag:
 		op = c.bag(to, l)
 	case *recurrent:
-		op = c.recurrent(to, l)
+		if l.bytes {
+			op = c.byteLSTM(to, l)
+		} else {
+			op = c.recurrent(to, l)
+		}
+	case *rounding:
+		op = c.rounding(v, l)
 	case *sum:
 		op = &addition{to, &c.values[l.a], &c.values[l.b], l.relu}
 	case *concat:
@@ -216,7 +254,11 @@ func (c *compiler) build(v graph.Value, l layer) error {
 		case graph.ReLU:
 			op = &rectifying{to, &c.values[l.in]}
 		case graph.Mean:
-			op = &averaging{to, &c.values[l.in]}
+			if c.values[l.in].bytes {
+				op = c.byteMean(to, l.in)
+			} else {
+				op = &averaging{to, &c.values[l.in]}
+			}
 		case graph.Softmax:
 			op = &normalising{to, &c.values[l.in]}
 		case graph.Embedding:
@@ -227,5 +269,6 @@ func (c *compiler) build(v graph.Value, l layer) error {
 	}
 	s := &c.p.stages[c.stages[v]]
 	s.ops = append(s.ops, op)
+	s.to = append(s.to, v)
 	return nil
 }

@@ -4,31 +4,34 @@ import (
 	"github.com/weirnet/weir/internal/kernel"
 )
 
-// line returns the places of a line of a sample: side by side if they are so in memory.
+// row returns n floats of a sample from a place on.
 func (v *value) row(w *Worker, sample, y, x, n int) []float32 {
-	at := v.floats(sample) + y*v.line + x*v.place
+	at := v.first(sample) + y*v.line + x*v.place
 	return w.floats[at : at+n]
 }
 
 // eachRun calls f with runs of places that lie side by side in both values, which have one shape,
-// or as many values in another.
-func eachRun(w *Worker, to, from *value, first, end int, f func(y, x []float32)) {
+// or as many values in another, for the samples [first, end). The values lie in arenas ys and xs.
+func eachRun[Y, X float32 | uint8](ys []Y, xs []X, to, from *value, first, end int, f func(y []Y, x []X)) {
 	for s := first; s < end; s++ {
+		i, j := to.first(s), from.first(s)
 		switch {
 		case to.tight() && from.tight():
 			n := to.shape.Size()
-			f(to.row(w, s, 0, 0, n), from.row(w, s, 0, 0, n))
+			f(ys[i:i+n], xs[j:j+n])
 		case to.shape != from.shape:
 			// Channels of one may be several places of the other.
 			n := step(to.shape.Channels, from.shape.Channels)
-			for i := 0; i < to.shape.Size(); i += n {
-				f(to.element(w, s, i, n), from.element(w, s, i, n))
+			for e := 0; e < to.shape.Size(); e += n {
+				y, x := i+to.offset(e), j+from.offset(e)
+				f(ys[y:y+n], xs[x:x+n])
 			}
 		default:
 			n := to.shape.Channels
-			for y := range to.shape.Height {
-				for x := range to.shape.Width {
-					f(to.row(w, s, y, x, n), from.row(w, s, y, x, n))
+			for line := range to.shape.Height {
+				for place := range to.shape.Width {
+					y, x := i+line*to.line+place*to.place, j+line*from.line+place*from.place
+					f(ys[y:y+n], xs[x:x+n])
 				}
 			}
 		}
@@ -43,17 +46,20 @@ func step(a, b int) int {
 	return a
 }
 
-// element returns n values from value i of a sample on, in the order of the shape, which lie in one place.
-func (v *value) element(w *Worker, sample, i, n int) []float32 {
+// offset returns where, from the first place on, value i of a sample lies, in the order of the shape.
+func (v *value) offset(i int) int {
 	c, width := v.shape.Channels, v.shape.Width
-	at := v.floats(sample) + i/c/width*v.line + i/c%width*v.place + i%c
-	return w.floats[at : at+n]
+	return i/c/width*v.line + i/c%width*v.place + i%c
 }
 
 type copying struct{ to, from *value }
 
 func (o *copying) run(w *Worker, from, to int) {
-	eachRun(w, o.to, o.from, from, to, func(y, x []float32) { copy(y, x) })
+	if o.to.bytes {
+		eachRun(w.bytes, w.bytes, o.to, o.from, from, to, func(y, x []uint8) { copy(y, x) })
+		return
+	}
+	eachRun(w.floats, w.floats, o.to, o.from, from, to, func(y, x []float32) { copy(y, x) })
 }
 
 type scaling struct {
@@ -62,20 +68,20 @@ type scaling struct {
 }
 
 func (o *scaling) run(w *Worker, from, to int) {
-	eachRun(w, o.to, o.from, from, to, func(y, x []float32) { kernel.Affine(y, x, o.gain, o.offset) })
+	eachRun(w.floats, w.floats, o.to, o.from, from, to, func(y, x []float32) { kernel.Affine(y, x, o.gain, o.offset) })
 }
 
 type rectifying struct{ to, from *value }
 
 func (o *rectifying) run(w *Worker, from, to int) {
-	eachRun(w, o.to, o.from, from, to, kernel.ReLU)
+	eachRun(w.floats, w.floats, o.to, o.from, from, to, kernel.ReLU)
 }
 
 type normalising struct{ to, from *value }
 
 func (o *normalising) run(w *Worker, from, to int) {
 	n := o.to.shape.Channels
-	eachRun(w, o.to, o.from, from, to, func(y, x []float32) {
+	eachRun(w.floats, w.floats, o.to, o.from, from, to, func(y, x []float32) {
 		copy(y, x)
 		for ; len(y) > 0; y = y[n:] {
 			kernel.Softmax(y[:n])
@@ -89,8 +95,8 @@ type addition struct {
 }
 
 func (o *addition) run(w *Worker, from, to int) {
-	eachRun(w, o.to, o.a, from, to, func(y, x []float32) { copy(y, x) })
-	eachRun(w, o.to, o.b, from, to, func(y, x []float32) {
+	eachRun(w.floats, w.floats, o.to, o.a, from, to, func(y, x []float32) { copy(y, x) })
+	eachRun(w.floats, w.floats, o.to, o.b, from, to, func(y, x []float32) {
 		if o.relu {
 			kernel.AddReLU(y, y, x)
 		} else {
@@ -130,7 +136,7 @@ func (c *compiler) joining(to *value, l *concat) operation {
 	for _, in := range l.in {
 		v := &c.values[in]
 		if v.buffer != to.buffer {
-			part := &value{shape: v.shape}
+			part := &value{shape: v.shape, bytes: v.bytes}
 			part.inside(to.buffer, at, to.place)
 			part.line = to.line
 			all = append(all, copying{part, v})

@@ -20,6 +20,7 @@ type product struct {
 	bias     []float32     // (out)
 	residual []graph.Value // none or one
 	relu     bool
+	bytes    bool // it reads bytes and has weights of int8
 }
 
 // part is a convolution of one value; a dense layer is one of 1×1.
@@ -41,8 +42,9 @@ type bag struct {
 
 // recurrent is a graph.LSTM.
 type recurrent struct {
-	in   graph.Value
-	lstm graph.LSTM
+	in    graph.Value
+	lstm  graph.LSTM
+	bytes bool // it reads bytes, turns its state into some, and has weights of int8
 }
 
 // single is an operator of one input that is computed as it stands: Affine, ReLU, Mean, Softmax,
@@ -63,7 +65,14 @@ type concat struct{ in []graph.Value }
 // reshape is a graph.Reshape, or an Affine that went into those that read it.
 type reshape struct{ in graph.Value }
 
-type source struct{ kind graph.Kind }
+// source is an input of the graph, by number.
+type source struct {
+	input int
+	kind  graph.Kind
+}
+
+// rounding turns a value of floats into bytes.
+type rounding struct{ in graph.Value }
 
 func (l *product) reads() (in []graph.Value) {
 	for _, p := range l.parts {
@@ -78,9 +87,29 @@ func (l *sum) reads() []graph.Value       { return []graph.Value{l.a, l.b} }
 func (l *concat) reads() []graph.Value    { return l.in }
 func (l *reshape) reads() []graph.Value   { return []graph.Value{l.in} }
 func (l *source) reads() []graph.Value    { return nil }
+func (l *rounding) reads() []graph.Value  { return []graph.Value{l.in} }
 
-// affine is what a stored value must go through to be the graph's: gain·x + offset, per channel.
+// affine is what a stored value must go through to be the graph's: gain·x + offset, per channel,
+// or the same for all.
 type affine struct{ gain, offset []float32 }
+
+// plan is the layers of a network in order, each with the value that it produces. Values are
+// numbered by layer.
+type plan struct {
+	layers  []layer // nil where a later layer took it over
+	names   []string
+	shapes  []graph.Shape
+	codes   []affine // of values that are stored as bytes; without gain where they are floats
+	outputs []graph.Value
+}
+
+func (p *plan) add(l layer, name string, shape graph.Shape, code affine) graph.Value {
+	p.layers = append(p.layers, l)
+	p.names = append(p.names, name)
+	p.shapes = append(p.shapes, shape)
+	p.codes = append(p.codes, code)
+	return graph.Value(len(p.layers) - 1)
+}
 
 // fusion turns the nodes of a graph into layers.
 type fusion struct {
@@ -90,8 +119,8 @@ type fusion struct {
 	behind map[graph.Value]affine // values that are stored without their scaling
 }
 
-// fuse returns the layers by the value that they produce, nil for values that nothing needs.
-func fuse(g *graph.Graph) ([]layer, error) {
+// fuse returns the layers of a graph, by node.
+func fuse(g *graph.Graph) (*plan, error) {
 	f := &fusion{g: g, uses: make([]int, len(g.Nodes)), layers: make([]layer, len(g.Nodes)), behind: map[graph.Value]affine{}}
 	for i := range g.Nodes {
 		for _, v := range g.Nodes[i].In {
@@ -108,14 +137,21 @@ func fuse(g *graph.Graph) ([]layer, error) {
 	}
 	f.tables()
 	f.drop()
-	return f.layers, nil
+	p := new(plan)
+	for i, l := range f.layers {
+		p.add(l, g.Nodes[i].Name, g.Nodes[i].Shape, affine{})
+	}
+	for _, o := range g.Outputs {
+		p.outputs = append(p.outputs, o.Value)
+	}
+	return p, nil
 }
 
 func (f *fusion) node(v graph.Value) error {
 	n := &f.g.Nodes[v]
 	switch op := n.Op.(type) {
 	case graph.Input:
-		f.layers[v] = &source{op.Kind}
+		f.layers[v] = &source{slices.Index(f.g.Inputs, v), op.Kind}
 	case graph.Conv:
 		f.layers[v] = f.product(n.In[0], op.Geometry, op.Out, op.Weight, op.Bias)
 	case graph.Dense:
@@ -305,7 +341,7 @@ func (f *fusion) recurrent(v, in graph.Value, op graph.LSTM) {
 		}
 		op.Bias = bias
 	}
-	f.layers[v] = &recurrent{in, op}
+	f.layers[v] = &recurrent{in: in, lstm: op}
 }
 
 // drop forgets what no output needs, but for the inputs.

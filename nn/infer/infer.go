@@ -25,6 +25,9 @@ type Options struct {
 	Batch int
 	// Padding is the index that fills up inputs of an embedding that are shorter than their shape.
 	Padding uint16
+	// Ranges are what an Observer saw of the network's values. With them, what is worth it is
+	// computed with int8 weights on bytes; without, everything in float32.
+	Ranges Ranges
 }
 
 // Program is a compiled network. It is read-only and may be shared by any number of workers.
@@ -33,19 +36,31 @@ type Program struct {
 	padding uint16
 	inputs  []input
 	outputs []*value
+	names   []string // of values
 	values  []value
 	stages  []stage
-	floats  int // size of the arena
+	floats  int // sizes of the arenas
+	bytes   int
 	hidden  int // of all recurrent layers together
+	lines   int // sizes of Worker.lines and Worker.tails
+	tails   int
+
+	// The arenas begin with what one sample after the other uses. This is how it looks behind an
+	// image of zeros.
+	singleFloats, singleBytes int
+	zeroFloats                []float32
+	zeroBytes                 []uint8
 }
 
 // input is an input of the graph.
 type input struct {
 	name  string
 	kind  graph.Kind
-	value *value // nil where nothing reads it but tables
-	index bool   // tables read it
-	none  int    // the index that stands for none, above all others
+	at    graph.Value // of floats
+	value *value      // nil where nothing reads it as floats
+	bytes *value      // nil where nothing reads it as bytes
+	index bool        // tables read it
+	none  int         // the index that stands for none, above all others
 	size  int
 }
 
@@ -53,6 +68,7 @@ type input struct {
 type stage struct {
 	single bool
 	ops    []operation
+	to     []graph.Value // what they compute
 }
 
 // operation computes a value for the samples [from, to).
@@ -63,19 +79,25 @@ type operation interface {
 // Compile compiles a network. It fails on what the package has no way to compute, with the name of
 // the node.
 func Compile(g *graph.Graph, o Options) (*Program, error) {
-	layers, err := fuse(g)
+	plan, err := fuse(g)
 	if err != nil {
 		return nil, err
 	}
+	plan = encode(plan, o.Ranges)
 	c := &compiler{
-		g: g, layers: layers,
-		values: make([]value, len(g.Nodes)),
-		index:  make([]bool, len(g.Nodes)),
-		stored: make([]bool, len(g.Nodes)),
-		p:      &Program{batch: max(o.Batch, 1), padding: o.Padding},
+		plan:   plan,
+		values: make([]value, len(plan.layers)),
+		index:  make([]bool, len(plan.layers)),
+		stored: make([]bool, len(plan.layers)),
+		p:      &Program{batch: max(o.Batch, 1), padding: o.Padding, names: plan.names},
 	}
 	for i := range c.values {
-		c.values[i].shape = g.Nodes[i].Shape
+		c.values[i].shape = plan.shapes[i]
+		c.values[i].bytes = plan.codes[i].gain != nil
+	}
+	for _, v := range g.Inputs {
+		n := &g.Nodes[v]
+		c.p.inputs = append(c.p.inputs, input{name: n.Name, kind: n.Op.(graph.Input).Kind, size: n.Shape.Size()})
 	}
 	if err := c.inputs(); err != nil {
 		return nil, err
@@ -84,14 +106,16 @@ func Compile(g *graph.Graph, o Options) (*Program, error) {
 	c.housing()
 	c.schedule()
 	c.arena()
+	c.tails()
 	for i, l := range c.layers {
 		if l != nil {
 			if err := c.build(graph.Value(i), l); err != nil {
-				return nil, fmt.Errorf("infer: %s: %w", g.Nodes[i].Name, err)
+				return nil, fmt.Errorf("infer: %s: %w", c.names[i], err)
 			}
 		}
 	}
 	c.p.values = c.values
+	c.p.zeros()
 	return c.p, nil
 }
 

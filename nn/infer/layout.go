@@ -8,17 +8,20 @@ import (
 // an image that padded convolutions read there is a frame of zeros.
 type value struct {
 	shape       graph.Shape
-	padH, padW  int // of the frame
+	bytes       bool // otherwise floats
+	padH, padW  int  // of the frame
 	buffer      *buffer
 	at          int // of the first place, in the buffer of a sample
 	line, place int // from a line to the next, from a place to the next
+	lines       int // in Worker.lines: how many are other than those of an image of zeros; 0 where nobody knows
 }
 
 // buffer is memory for one value, or for several of which one holds the others.
 type buffer struct {
-	size   int  // elements for one sample
-	many   bool // each sample of a batch has its own; otherwise one after the other uses it
-	floats int  // offset in the arena
+	bytes bool
+	size  int  // elements for one sample
+	many  bool // each sample of a batch has its own; otherwise one after the other uses it
+	at    int  // offset in the arena
 }
 
 // tight reports whether all places lie one behind the other.
@@ -30,9 +33,9 @@ func (v *value) tight() bool {
 // tightLines reports whether the places of a line do.
 func (v *value) tightLines() bool { return v.shape.Width == 1 || v.place == v.shape.Channels }
 
-// sample returns the offset of the first place of a sample in the arena of floats.
-func (v *value) floats(sample int) int {
-	at := v.buffer.floats + v.at
+// first returns the offset of the first place of a sample in the arena.
+func (v *value) first(sample int) int {
+	at := v.buffer.at + v.at
 	if v.buffer.many {
 		at += sample * v.buffer.size
 	}
@@ -137,7 +140,7 @@ func (v *value) own() {
 	v.place = s.Channels
 	v.line = (s.Width + 2*v.padW) * s.Channels
 	v.at = v.padH*v.line + v.padW*v.place
-	v.buffer = &buffer{size: (s.Height + 2*v.padH) * v.line}
+	v.buffer = &buffer{bytes: v.bytes, size: (s.Height + 2*v.padH) * v.line}
 }
 
 // inside puts a value into the buffer of another.

@@ -6,29 +6,20 @@ import (
 
 // floatProduct is a product with packed weights of float32.
 type floatProduct struct {
+	operands
 	weights  *kernel.FloatWeights
-	to       *value
-	parts    []window
-	residual *value
 	template kernel.FloatProduct
-	single   bool
-}
-
-// window is how the filters of a part move over a value.
-type window struct {
-	from *value
-	at   int // of the first filter, from the first place on
 }
 
 func (c *compiler) product(to *value, l *product) operation {
-	o := &floatProduct{to: to, single: c.batchless(l)}
+	o := &floatProduct{operands: operands{to: to, single: c.batchless(l)}}
 	o.template.ReLU = l.relu
 	var weight []float32
 	var runs []kernel.Runs
 	for i, q := range l.parts {
 		from := &c.values[q.in]
 		weight = append(weight, q.weight...)
-		o.parts = append(o.parts, window{from, -q.PadH*from.line - q.PadW*from.place})
+		o.parts = append(o.parts, window{from, -q.PadH*from.line - q.PadW*from.place, q.PadH, q.StrideH})
 		a := &o.template.A[i]
 		a.RowStride, a.ColStride, a.SegmentStride = q.StrideH*from.line, q.StrideW*from.place, from.line
 		runs = append(runs, kernel.Runs{Segments: q.KernelH, Length: q.KernelW * from.shape.Channels})
@@ -70,7 +61,7 @@ func (o *floatProduct) run(w *Worker, from, to int) {
 		return
 	}
 	for s := from; s < to; s++ {
-		o.multiply(w, s, kernel.Grid{Height: o.to.shape.Height, Width: o.to.shape.Width})
+		o.multiply(w, s, kernel.Grid{Height: o.lines(w, s), Width: o.to.shape.Width})
 	}
 }
 
@@ -79,11 +70,11 @@ func (o *floatProduct) multiply(w *Worker, sample int, g kernel.Grid) {
 	p.Grid = g
 	for i := range o.parts {
 		q := &o.parts[i]
-		p.A[i].Data = w.floats[q.from.floats(sample)+q.at:]
+		p.A[i].Data = w.floats[q.from.first(sample)+q.at:]
 	}
 	if o.residual != nil {
-		p.Residual.Data = w.floats[o.residual.floats(sample):]
+		p.Residual.Data = w.floats[o.residual.first(sample):]
 	}
-	p.Dst.Data = w.floats[o.to.floats(sample):]
+	p.Dst.Data = w.floats[o.to.first(sample):]
 	o.weights.Multiply(&p)
 }

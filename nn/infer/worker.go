@@ -10,9 +10,12 @@ import (
 type Worker struct {
 	p       *Program
 	floats  []float32
+	bytes   []uint8
 	indices [][]uint16 // by input: (batch, size)
 	counts  [][]int    // by input and sample: how many indices the caller gave
 	h, c    [][]float32
+	lines   []int // by value.lines, and by sample where each has its own
+	tails   []int // by tableLookup.tail and sample: how many rows are other than those of padding
 	out     []float32
 }
 
@@ -21,10 +24,24 @@ func (p *Program) NewWorker() *Worker {
 	w := &Worker{
 		p:       p,
 		floats:  make([]float32, p.floats),
+		bytes:   make([]uint8, p.bytes+slack),
 		indices: make([][]uint16, len(p.inputs)),
 		counts:  make([][]int, len(p.inputs)),
+		lines:   make([]int, p.lines),
+		tails:   make([]int, p.tails),
 		h:       make([][]float32, p.batch),
 		c:       make([][]float32, p.batch),
+	}
+	// Nothing is there yet.
+	for i := range p.values {
+		if v := &p.values[i]; v.lines > 0 {
+			for s := range p.batch {
+				*v.live(w, s) = v.shape.Height
+			}
+		}
+	}
+	for i := range w.tails {
+		w.tails[i] = maxIndex
 	}
 	for i := range p.inputs {
 		if p.inputs[i].index {
@@ -34,6 +51,9 @@ func (p *Program) NewWorker() *Worker {
 	}
 	return w
 }
+
+// slack is what products of bytes may read behind the last.
+const slack = 4
 
 // Batch returns how many samples the worker takes at once.
 func (w *Worker) Batch() int { return w.p.batch }
@@ -56,23 +76,36 @@ func (w *Worker) SetBytes(input, sample int, x []byte) {
 	if len(x) > in.size {
 		panic(fmt.Sprintf("infer: input %s: %d bytes, want at most %d", in.name, len(x), in.size))
 	}
-	v := in.value
-	if v == nil {
-		return
-	}
-	run := v.shape.Channels
-	if v.tight() {
-		run = v.shape.Size()
-	} else if v.tightLines() {
-		run *= v.shape.Width
-	}
-	for i := 0; i < in.size; i += run {
-		y := v.element(w, sample, i, run)
-		used := min(max(len(x)-i, 0), run)
-		for k, b := range x[min(i, len(x)):][:used] {
-			y[k] = float32(b)
+	w.end(in, sample, len(x))
+	if v := in.bytes; v != nil {
+		run := v.run()
+		for i := 0; i < in.size; i += run {
+			at := v.first(sample) + v.offset(i)
+			y := w.bytes[at : at+run]
+			clear(y[copy(y, x[min(i, len(x)):]):])
 		}
-		clear(y[used:])
+	}
+	if v := in.value; v != nil {
+		run := v.run()
+		for i := 0; i < in.size; i += run {
+			at := v.first(sample) + v.offset(i)
+			y := w.floats[at : at+run]
+			used := min(max(len(x)-i, 0), run)
+			for k, b := range x[min(i, len(x)):][:used] {
+				y[k] = float32(b)
+			}
+			clear(y[used:])
+		}
+	}
+}
+
+// end notes that a sample of an input ends after n values.
+func (w *Worker) end(in *input, sample, n int) {
+	for _, v := range [...]*value{in.value, in.bytes} {
+		if v != nil && v.lines > 0 {
+			line := v.shape.Width * v.shape.Channels
+			*v.live(w, sample) = (n + line - 1) / line
+		}
 	}
 }
 
@@ -120,13 +153,24 @@ func (w *Worker) set(input, sample int, x []float32) {
 	if in.value != nil {
 		w.write(in.value, sample, x)
 	}
+	end := len(x)
+	for end > 0 && x[end-1] == 0 {
+		end--
+	}
+	w.end(in, sample, end)
+	if v := in.bytes; v != nil {
+		for i, b := range x {
+			w.bytes[v.first(sample)+v.offset(i)] = uint8(b)
+		}
+	}
 }
 
 // write puts x, in the order of the shape, where the value lies.
 func (w *Worker) write(v *value, sample int, x []float32) {
 	run := v.run()
 	for i := 0; i < len(x); i += run {
-		copy(v.element(w, sample, i, run), x[i:])
+		at := v.first(sample) + v.offset(i)
+		copy(w.floats[at:at+run], x[i:])
 	}
 }
 
@@ -176,21 +220,25 @@ func (w *Worker) store(h, c []float32, from, to, at, n int) {
 }
 
 // Run computes the outputs of samples 0 to n−1, whose inputs must have been set.
-func (w *Worker) Run(n int) {
+func (w *Worker) Run(n int) { w.run(n, nil) }
+
+// run calls look, if there is one, for each value that was computed for the samples [from, to).
+func (w *Worker) run(n int, look func(v graph.Value, from, to int)) {
 	if n > w.p.batch {
 		panic(fmt.Sprintf("infer: %d samples in a batch of %d", n, w.p.batch))
 	}
 	for i := range w.p.stages {
 		s := &w.p.stages[i]
-		if !s.single {
-			for _, op := range s.ops {
-				op.run(w, 0, n)
-			}
-			continue
+		by := n
+		if s.single {
+			by = 1
 		}
-		for k := range n {
-			for _, op := range s.ops {
-				op.run(w, k, k+1)
+		for k := 0; k < n; k += by {
+			for j, op := range s.ops {
+				op.run(w, k, k+by)
+				if look != nil {
+					look(s.to[j], k, k+by)
+				}
 			}
 		}
 	}
@@ -202,13 +250,14 @@ func (w *Worker) Run(n int) {
 func (w *Worker) Output(output, sample int) []float32 {
 	v := w.p.outputs[output]
 	if v.tight() {
-		at := v.floats(sample)
+		at := v.first(sample)
 		return w.floats[at : at+v.shape.Size()]
 	}
 	w.out = w.out[:0]
 	run := v.run()
 	for i := 0; i < v.shape.Size(); i += run {
-		w.out = append(w.out, v.element(w, sample, i, run)...)
+		at := v.first(sample) + v.offset(i)
+		w.out = append(w.out, w.floats[at:at+run]...)
 	}
 	return w.out
 }
