@@ -18,6 +18,12 @@ func (n *Network) PacketGraph() *graph.Graph {
 	return g
 }
 
+// PacketGraph is Network.PacketGraph of the model's network.
+func (m *Model) PacketGraph() *graph.Graph { return m.network().PacketGraph() }
+
+// FlowGraph is Network.FlowGraph of the model's network.
+func (m *Model) FlowGraph(steps int) *graph.Graph { return m.network().FlowGraph(steps) }
+
 // PacketInputs says in words what the inputs of PacketGraph are, for those who feed it elsewhere.
 func (a *Architecture) PacketInputs() string {
 	how := fmt.Sprintf("bytes: the first %d bytes of a packet's TCP or UDP payload", a.Normaliser.Bytes)

@@ -96,6 +96,9 @@ func Import(g *graph.Graph, labels []string, o ImportOptions) (*Model, error) {
 	copy(n.packetHead.Weight.Value, head.Weight)
 	clear(n.packetHead.Bias.Value)
 	copy(n.packetHead.Bias.Value, head.Bias)
+	if _, err := n.compile(nil, nil); err != nil {
+		return nil, fmt.Errorf("classify: %w", err)
+	}
 	return NewModel(Settings{Arch: a, PacketTemperature: o.Temperature, FlowTemperature: 1}, labels, params)
 }
 
@@ -161,18 +164,14 @@ func (a *Architecture) adopt(g *graph.Graph, encoding graph.Value, scale float32
 	}
 	body := new(graph.Graph)
 	to := make([]graph.Value, len(g.Nodes))
+	to[bytes] = feed(body, in, scale)
+	if grams >= 0 {
+		to[grams] = body.Input(gramsInput, graph.Index, graph.Sequence(g.Nodes[grams].Shape.Size(), 1))
+	}
 	least := 1 << 16 // rows of the smallest table that bytes are looked up in
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
-		v := graph.Value(i)
-		switch {
-		case v == bytes:
-			to[i] = feed(body, in, scale)
-			continue
-		case v == grams:
-			to[i] = body.Input(gramsInput, graph.Index, graph.Sequence(n.Shape.Size(), 1))
-			continue
-		case !need[i]:
+		if v := graph.Value(i); v == bytes || v == grams || !need[i] {
 			continue
 		}
 		switch op := n.Op.(type) {
@@ -261,7 +260,7 @@ func (m *Imported) check(a *Architecture) error {
 			return fmt.Errorf("classify: input %q of an imported network takes %v values of kind %v", n.Name, n.Shape, n.Op)
 		}
 	}
-	if slices.Sort(got); !slices.Equal(got, want) {
+	if !slices.Equal(got, want) {
 		return fmt.Errorf("classify: an imported network has the inputs %q, want %q", got, want)
 	}
 	for i := range g.Nodes {
@@ -297,7 +296,12 @@ func (m *Imported) check(a *Architecture) error {
 	return nil
 }
 
-// importedNetwork runs an imported network, the plain way.
+// asBytes reports whether the network takes bytes, not indices.
+func (m *Imported) asBytes() bool {
+	return m.graph.Nodes[m.graph.Inputs[0]].Op == graph.Input{Kind: graph.Byte}
+}
+
+// importedNetwork runs an imported network, the plain way: the twin of Engine.
 type importedNetwork struct {
 	arch   *Architecture
 	inputs [][]float32

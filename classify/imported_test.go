@@ -3,6 +3,7 @@ package classify
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,17 +51,20 @@ func TestImportedSaysTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(again.Network().PacketGraph(), m.Network().PacketGraph()) {
+		if !reflect.DeepEqual(again.PacketGraph(), m.PacketGraph()) {
 			t.Errorf("%s: saved and loaded, it is another network", profile)
 		}
-		net, track, ownTrack := again.Network(), again.Network().NewTrack(), own.NewTrack()
+		net, e, track, fast, ownTrack := again.network(), again.Engine(), own.NewTrack(), own.NewTrack(), own.NewTrack()
 		for _, in := range payloads(&a, 5) {
 			got, _ := net.Step(track, &in)
 			want, _ := own.Step(ownTrack, &in)
 			alike(t, profile+" scores", got, want)
 			alike(t, profile+" encoding", net.encoding, own.encoding)
+			got, _ = e.Step(fast, &in)
+			alike(t, profile+" scores, compiled", got, want)
+			alike(t, profile+" encodings, compiled", fast.sum, ownTrack.sum)
 		}
-		if v := again.Judge(net, payloads(&a, 6)); v.Decided != 4 || v.Novel || len(v.Packets) != 6 {
+		if v := again.Judge(e, payloads(&a, 6)); v.Decided != 4 || v.Novel || len(v.Packets) != 6 {
 			t.Errorf("%s: verdict %+v", profile, v)
 		}
 	}
@@ -87,10 +91,15 @@ func TestImportOfOthers(t *testing.T) {
 	image.Output("scores", image.Apply("mean", graph.Mean{}, y))
 	image.Output("other", y)
 
+	table := new(graph.Graph) // without a row for places behind the end
+	z := table.Input("x", graph.Index, graph.Sequence(16, 1))
+	z = table.Apply("mean", graph.Mean{}, table.Apply("table", graph.Embedding{Count: 256, Size: 3, Weight: some(768)}, z))
+	table.Output("scores", table.Apply("last", graph.Dense{Out: 2, Weight: some(6)}, z))
+
 	for name, test := range map[string]struct {
 		g        *graph.Graph
 		encoding int
-	}{"floats": {floats, 5}, "image": {image, 2}} {
+	}{"floats": {floats, 5}, "image": {image, 2}, "table": {table, 3}} {
 		m, err := Import(test.g, []string{"a", "b"}, ImportOptions{Scale: 0.5})
 		if err != nil {
 			t.Fatal(err)
@@ -98,11 +107,16 @@ func TestImportOfOthers(t *testing.T) {
 		if m.Arch.Encoding != test.encoding || m.Arch.Normaliser.Bytes != 16 {
 			t.Errorf("%s: architecture %+v", name, m.Arch)
 		}
-		net := m.Network()
+		net, e := m.network(), m.Engine()
 		for _, in := range payloads(&m.Arch, 3) {
 			var scaled []float32
 			for _, b := range in.Bytes {
-				scaled = append(scaled, 0.5*float32(b&^padding))
+				b &^= padding
+				if name == "table" {
+					scaled = append(scaled, float32(b))
+				} else {
+					scaled = append(scaled, 0.5*float32(b))
+				}
 			}
 			want, err := test.g.Run([][]float32{scaled})
 			if err != nil {
@@ -113,6 +127,11 @@ func TestImportOfOthers(t *testing.T) {
 				nn.Softmax(got, 2)
 			}
 			alike(t, name, got, want[0])
+			fast := slices.Clone(e.Packet(&in))
+			if name == "floats" {
+				nn.Softmax(fast, 2)
+			}
+			alike(t, name+", compiled", fast, want[0])
 		}
 	}
 }

@@ -187,12 +187,12 @@ func newStepwise(version, inputs string, batch int) (*stepwise, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := infer.Compile(m.Network().FlowGraph(1), infer.Options{Batch: batch, Padding: padding})
+	program, err := infer.Compile(m.FlowGraph(1), infer.Options{Batch: batch, Padding: padding})
 	if err != nil {
 		return nil, err
 	}
 	r := &stepwise{packets: m.Arch.Packets}
-	r.inference = &inference{g: m.Network().FlowGraph(1), w: program.NewWorker(), batch: batch}
+	r.inference = &inference{g: m.FlowGraph(1), w: program.NewWorker(), batch: batch}
 	for range batch {
 		r.h = append(r.h, make([]float32, program.State()))
 		r.c = append(r.c, make([]float32, program.State()))

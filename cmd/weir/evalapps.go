@@ -162,9 +162,9 @@ func (g *shared) judge(m *classify.Model, set *dataset.Set, part dataset.Part) [
 	var wg sync.WaitGroup
 	for w := range g.workers {
 		wg.Go(func() {
-			net := m.Network()
+			engine := m.Engine()
 			for i := w; i < len(samples); i += g.workers {
-				results[i] = flowResult(m.Judge(net, samples[i].Inputs), samples[i].Inputs)
+				results[i] = flowResult(m.Judge(engine, samples[i].Inputs), samples[i].Inputs)
 			}
 		})
 	}

@@ -101,9 +101,9 @@ func (g *shared) onnxOf(p *model.Package, network string) (*onnx.Model, error) {
 		}
 		switch network {
 		case packetNetwork:
-			net, how = m.Network().PacketGraph(), m.Arch.PacketInputs()
+			net, how = m.PacketGraph(), m.Arch.PacketInputs()
 		case flowNetwork:
-			net, how = m.Network().FlowGraph(m.Arch.Packets), m.Arch.FlowInputs()
+			net, how = m.FlowGraph(m.Arch.Packets), m.Arch.FlowInputs()
 		}
 	case model.Anomaly:
 		m, _, err := g.loadAnomaly(p.Ref())

@@ -109,10 +109,11 @@ func (f *importFlags) readTensors(data []byte) (*model.Package, error) {
 	if err != nil {
 		return nil, err
 	}
+	var apps *classify.Model
 	switch p.Kind {
 	case model.Apps:
 		if err = p.Check(model.Apps, classify.FeatureVersion); err == nil {
-			_, err = classify.Load(p.Settings, p.Labels, p.Weights)
+			apps, err = classify.Load(p.Settings, p.Labels, p.Weights)
 		}
 	case model.Anomaly:
 		if err = p.Check(model.Anomaly, window.FeatureVersion); err == nil {
@@ -126,6 +127,12 @@ func (f *importFlags) readTensors(data []byte) (*model.Package, error) {
 	}
 	const how = "the weights were changed outside of weir, by what is not known"
 	p.Notes = append(p.Notes, how+": temperatures and thresholds are those of the weights before")
+	if apps != nil {
+		apps.Int8 = nil // ranges of the values before
+		if p.Settings, _, err = apps.Save(); err != nil {
+			return nil, err
+		}
+	}
 	p.Training.Files = append(p.Training.Files, model.DataFile{Name: "(weights from elsewhere)"})
 	if p.Kind == model.Apps {
 		var split dataset.Record

@@ -78,7 +78,8 @@ func (c *compiler) inputs() error {
 		}
 		in.index, in.none = c.index[v], none[v]
 		if c.stored[v] {
-			in.at, in.value = graph.Value(v), &c.values[v]
+			in.value = &c.values[v]
+			c.p.computed = append(c.p.computed, graph.Value(v))
 		}
 	}
 	return nil
@@ -226,6 +227,7 @@ func (c *compiler) build(v graph.Value, l layer) error {
 	case *product:
 		if l.bytes {
 			op = c.byteProduct(v, l)
+			c.p.int8 = true
 		} else {
 			op = c.product(to, l)
 		}
@@ -236,6 +238,7 @@ func (c *compiler) build(v graph.Value, l layer) error {
 	case *recurrent:
 		if l.bytes {
 			op = c.byteLSTM(to, l)
+			c.p.int8 = true
 		} else {
 			op = c.recurrent(to, l)
 		}
@@ -269,6 +272,6 @@ func (c *compiler) build(v graph.Value, l layer) error {
 	}
 	s := &c.p.stages[c.stages[v]]
 	s.ops = append(s.ops, op)
-	s.to = append(s.to, v)
+	c.p.computed = append(c.p.computed, v)
 	return nil
 }

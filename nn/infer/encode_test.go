@@ -117,14 +117,13 @@ func rows(r *nn.Rand, steps int) network {
 // observe finds the ranges of some samples.
 func observe(t testing.TB, n network, r *nn.Rand) Ranges {
 	t.Helper()
-	o := compile(t, n.g, Options{Batch: 2}).NewObserver()
-	for range 20 {
-		for s := range 2 {
-			for i, x := range n.sample(r) {
-				o.set(i, s, x)
-			}
+	o := compile(t, n.g, Options{}).NewObserver()
+	for range 40 {
+		for i, x := range n.sample(r) {
+			o.set(i, 0, x)
 		}
-		o.Run(2)
+		o.Run(1)
+		o.Look()
 	}
 	return o.Ranges()
 }

@@ -36,14 +36,17 @@ type Program struct {
 	padding uint16
 	inputs  []input
 	outputs []*value
-	names   []string // of values
 	values  []value
-	stages  []stage
-	floats  int // sizes of the arenas
-	bytes   int
-	hidden  int // of all recurrent layers together
-	lines   int // sizes of Worker.lines and Worker.tails
-	tails   int
+	names   []string // of values
+	// computed are the values that operations compute, and inputs that are read as floats.
+	computed []graph.Value
+	stages   []stage
+	floats   int // sizes of the arenas
+	bytes    int
+	hidden   int // of all recurrent layers together
+	int8     bool
+	lines    int // sizes of Worker.lines and Worker.tails
+	tails    int
 
 	// The arenas begin with what one sample after the other uses. This is how it looks behind an
 	// image of zeros.
@@ -56,11 +59,10 @@ type Program struct {
 type input struct {
 	name  string
 	kind  graph.Kind
-	at    graph.Value // of floats
-	value *value      // nil where nothing reads it as floats
-	bytes *value      // nil where nothing reads it as bytes
-	index bool        // tables read it
-	none  int         // the index that stands for none, above all others
+	value *value // nil where nothing reads it as floats
+	bytes *value // nil where nothing reads it as bytes
+	index bool   // tables read it
+	none  int    // the index that stands for none, above all others
 	size  int
 }
 
@@ -68,7 +70,6 @@ type input struct {
 type stage struct {
 	single bool
 	ops    []operation
-	to     []graph.Value // what they compute
 }
 
 // operation computes a value for the samples [from, to).
@@ -118,6 +119,9 @@ func Compile(g *graph.Graph, o Options) (*Program, error) {
 	c.p.zeros()
 	return c.p, nil
 }
+
+// Int8 reports whether some of the network is computed with int8 weights.
+func (p *Program) Int8() bool { return p.int8 }
 
 // Run computes all outputs for a batch of any size as graph.Graph.Run does: one slice per input and
 // one per output, (n, its shape). It is for tests and for use off the hot path.

@@ -1,41 +1,34 @@
 package infer
 
-import (
-	"math"
+import "math"
 
-	"github.com/weirnet/weir/nn/graph"
-)
-
-// Observer runs a program, compiled without Ranges, and finds out which numbers its values take.
-// It is used by one goroutine.
+// Observer is a worker of a program, compiled without Ranges and for one sample at once, that finds
+// out which numbers values take.
 type Observer struct {
 	*Worker
-	seen []histogram // by value
+	seen []histogram // by Program.computed
 }
 
 // NewObserver returns an observer of a program.
 func (p *Program) NewObserver() *Observer {
-	return &Observer{p.NewWorker(), make([]histogram, len(p.values))}
-}
-
-// Run computes the outputs of samples 0 to n−1, as [Worker.Run] does, and looks at all values.
-func (o *Observer) Run(n int) {
-	for i := range o.p.inputs {
-		if in := &o.p.inputs[i]; in.value != nil {
-			o.look(in.at, 0, n)
-		}
+	if p.batch != 1 {
+		panic("infer: an observer of batches")
 	}
-	o.run(n, o.look)
+	return &Observer{p.NewWorker(), make([]histogram, len(p.computed))}
 }
 
-func (o *Observer) look(v graph.Value, from, to int) {
-	value := &o.p.values[v]
-	run := value.run()
-	for s := from; s < to; s++ {
-		for i := 0; i < value.shape.Size(); i += run {
-			at := value.first(s) + value.offset(i)
+// Look takes note of all values of the sample that was run last.
+func (o *Observer) Look() {
+	for i, v := range o.p.computed {
+		value := &o.p.values[v]
+		if value.bytes {
+			continue
+		}
+		run := value.run()
+		for e := 0; e < value.shape.Size(); e += run {
+			at := value.first(0) + value.offset(e)
 			for _, x := range o.floats[at : at+run] {
-				o.seen[v].add(x)
+				o.seen[i].add(x)
 			}
 		}
 	}
@@ -45,10 +38,10 @@ func (o *Observer) look(v graph.Value, from, to int) {
 // its numbers: rare large ones are cut off where that lets the others be told apart.
 func (o *Observer) Ranges() Ranges {
 	r := Ranges{}
-	for v := range o.seen {
-		if h := &o.seen[v]; h.count > 0 {
+	for i := range o.seen {
+		if h := &o.seen[i]; h.count > 0 {
 			low, high := h.choose()
-			r[o.p.names[v]] = [2]float32{low, high}
+			r[o.p.names[o.p.computed[i]]] = [2]float32{low, high}
 		}
 	}
 	return r

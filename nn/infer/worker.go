@@ -220,10 +220,7 @@ func (w *Worker) store(h, c []float32, from, to, at, n int) {
 }
 
 // Run computes the outputs of samples 0 to n−1, whose inputs must have been set.
-func (w *Worker) Run(n int) { w.run(n, nil) }
-
-// run calls look, if there is one, for each value that was computed for the samples [from, to).
-func (w *Worker) run(n int, look func(v graph.Value, from, to int)) {
+func (w *Worker) Run(n int) {
 	if n > w.p.batch {
 		panic(fmt.Sprintf("infer: %d samples in a batch of %d", n, w.p.batch))
 	}
@@ -234,11 +231,8 @@ func (w *Worker) run(n int, look func(v graph.Value, from, to int)) {
 			by = 1
 		}
 		for k := 0; k < n; k += by {
-			for j, op := range s.ops {
+			for _, op := range s.ops {
 				op.run(w, k, k+by)
-				if look != nil {
-					look(s.to[j], k, k+by)
-				}
 			}
 		}
 	}
