@@ -133,7 +133,8 @@ type ByteWeights struct {
 	n, k  int
 	made  variant
 	parts int
-	data  []int8    // panel after panel: for each four rows, 16 columns of four
+	data  []int8    // panel after panel: for each four rows of a run, 16 columns of four
+	words []int16   // in place of data, for variants that multiply words: for each four rows, 16 columns of the first and third, then of the second and fourth
 	start []int32   // -Σ Zero·w of each column
 	scale []float32 // these three filled up with zeros to whole panels, as the last panel is
 	bias  []float32
@@ -274,7 +275,5 @@ func checkPlaces[T float32 | uint8](name string, p *Places[T], g Grid, n int) {
 	}
 }
 
-func (f *FloatWeights) multiply(p *FloatProduct) { f.multiplyPlain(p) }
-func (b *ByteWeights) multiply(p *ByteProduct)   { b.multiplyPlain(p) }
-
+// alignedFloats are zeros at the start of a cache line.
 func alignedFloats(n int) []float32 { return make([]float32, n) }

@@ -61,21 +61,30 @@ func floatSums(s *[2][4]float32, a *Left[float32], r Runs, at0, at1 int, panel [
 	return panel
 }
 
-// pack lays the weights out as the variant in use reads them.
+// pack lays the weights out as the variant in use reads them. Runs are filled up with zeros to
+// groups of four.
 func (b *ByteWeights) pack(w []int8) {
 	groups := 0
 	for _, r := range b.runs[:b.parts] {
 		groups += r.Segments * ((r.Length + 3) / 4)
 	}
 	panel := groups * 4 * panelCols
-	b.data = make([]int8, len(b.start)/panelCols*panel)
+	if b.made.words() {
+		b.words = make([]int16, len(b.start)/panelCols*panel)
+	} else {
+		b.data = make([]int8, len(b.start)/panelCols*panel)
+	}
 	row, group := 0, 0
 	for _, r := range b.runs[:b.parts] {
 		for range r.Segments {
 			for e := range r.Length {
-				at := (group+e/4)*4*panelCols + e%4
 				for j := range b.n {
-					b.data[j/panelCols*panel+at+j%panelCols*4] = w[row*b.n+j]
+					at := j/panelCols*panel + (group+e/4)*4*panelCols
+					if b.made.words() {
+						b.words[at+e%2*2*panelCols+j%panelCols*2+e%4/2] = int16(w[row*b.n+j])
+					} else {
+						b.data[at+j%panelCols*4+e%4] = w[row*b.n+j]
+					}
 				}
 				row++
 			}

@@ -60,6 +60,9 @@ func generate() (map[string][]byte, error) {
 		execute("gemm_"+set.Name+"_amd64.s", "gemm.s.tmpl", set)
 		execute("elementwise_"+set.Name+"_amd64.s", "elementwise.s.tmpl", set)
 	}
+	for _, p := range packedSets {
+		execute(p.File(), "packed.s.tmpl", p)
+	}
 	execute("elementwise_amd64.go", "elementwise_amd64.go.tmpl", ops)
 	execute("elementwise_noasm.go", "elementwise_noasm.go.tmpl", ops)
 	return files, err
