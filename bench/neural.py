@@ -11,7 +11,7 @@ take it about --seconds, one after the other. The median of the rounds counts. P
 of processor time (user and system) per item, and how many times that of weir this is: above 1 weir is faster.
 
 PyTorch runs traced and frozen (torch.jit), with OPENBLAS_CORETYPE=SKYLAKEX where the processor has AVX-512: OpenBLAS takes
-newer ones for older. ONNX Runtime's int8 network is quantised here, statically, as its documentation says (QDQ,
+newer ones for older; of images with channels first and last the faster layout counts. ONNX Runtime's int8 network is quantised here, statically, as its documentation says (QDQ,
 activations uint8 per tensor, weights int8 per channel), with ranges from real payloads. A call from node into ONNX
 Runtime costs something whatever the network is: the row "an empty network" says how much.
 """
@@ -329,10 +329,18 @@ def torch_side(command):
             count = max(1, len(all_) // batch)
             parts = [all_[torch.arange(i * batch, (i + 1) * batch) % len(all_)].contiguous() for i in range(count)]
             batches = [b + (p,) for b, p in zip(batches or [()] * count, parts)]
-        with torch.no_grad():
-            net = torch.jit.freeze(torch.jit.trace(net, batches[0]))
+        def speed(net):
             for _ in range(5):  # the first calls compile
-                y = net(*batches[0])
+                net(*batches[0])
+            before = time.process_time()
+            for _ in range(20):
+                net(*batches[0])
+            return time.process_time() - before
+        with torch.no_grad():
+            layouts = [torch.contiguous_format, torch.channels_last] if kind == "image" else [torch.contiguous_format]
+            nets = [torch.jit.freeze(torch.jit.trace(net.to(memory_format=f), batches[0])) for f in layouts]
+            net = min(nets, key=speed)
+            y = net(*batches[0])
         at = [0]
 
         def next_batch():
@@ -350,7 +358,7 @@ def torch_side(command):
 def torch_training(torch, nn, script, Flow, Windows, kind, batch):
     """One step of training: forward, loss, backward, AdamW."""
     if kind == "cnn":
-        net, x, y = script.Paper(12), torch.randint(0, 256, (batch, 1, 28, 28), dtype=torch.uint8), torch.randint(0, 12, (batch,))
+        net, x, y = script.Paper(12).to(memory_format=torch.channels_last), torch.randint(0, 256, (batch, 1, 28, 28), dtype=torch.uint8), torch.randint(0, 12, (batch,))
     elif kind == "flow":
         net, x, y = Flow(784, 128, 2, 12, True), torch.randint(0, 256, (batch, 7840), dtype=torch.uint8), torch.randint(0, 12, (batch * 10,))
     else:
@@ -464,7 +472,7 @@ def inference(args):
     for title, case in CASES.items():
         if args.cases and not any(c in title for c in args.cases.split(",")):
             continue
-        for batch in args.batches:
+        for batch in args.batches or ([1, 256] if case[2] == "windows" else [1, 64]):
             named = {name: (command, env) for name, command, env in engines(args, case, batch)}
             if case[2] == "windows":
                 shapes, directory = args.work / "inputs" / "windows.json", args.work / "inputs" / "windows"
@@ -496,7 +504,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.2, help="that each engine runs for in a round")
     parser.add_argument("--cpu", type=int, default=0, help="processor that all run on")
-    parser.add_argument("--batches", type=lambda s: [int(b) for b in s.split(",")], default=[1, 64])
+    parser.add_argument("--batches", type=lambda s: [int(b) for b in s.split(",")], help="sizes of batches (default 1,64; of windows 1,256)")
     parser.add_argument("--cases", help="words, with commas between, of which a case's name must have one")
     parser.add_argument("--python", default=sys.executable, help="that has PyTorch")
     parser.add_argument("--no-training", action="store_true")

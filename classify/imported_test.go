@@ -9,6 +9,7 @@ import (
 
 	"github.com/weirnet/weir/nn"
 	"github.com/weirnet/weir/nn/graph"
+	"github.com/weirnet/weir/nn/onnx"
 	"github.com/weirnet/weir/nn/safetensors"
 )
 
@@ -233,4 +234,85 @@ func TestLoadRefusesImported(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
+}
+
+// foreign is a small network with every operator that packets can be fed to, as a file.
+func foreign(tb testing.TB) []byte {
+	tb.Helper()
+	r := nn.NewRand(8)
+	some := func(n int) []float32 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(r.Normal())
+		}
+		return x
+	}
+	g := new(graph.Graph)
+	x := g.Input("bytes", graph.Index, graph.Sequence(12, 1))
+	y := g.Apply("table", graph.Embedding{Count: 257, Size: 2, Weight: some(514)}, x)
+	y = g.Apply("conv", graph.Conv{Geometry: graph.Geometry{KernelH: 1, KernelW: 3, StrideH: 1, StrideW: 3}, Out: 4, Weight: some(24)}, y)
+	y = g.Apply("norm", graph.Affine{Gain: some(4), Offset: some(4)}, y)
+	y = g.Apply("lstm", graph.LSTM{Hidden: 3, Wx: some(48), Wh: some(36), Bias: some(12)}, g.Apply("relu", graph.ReLU{}, y))
+	flat := g.Apply("flat", graph.Reshape{To: graph.Vector(12)}, y)
+	bag := g.Apply("bag", graph.Bag{Count: 8, Size: 3, Weight: some(24)}, g.Input("grams", graph.Index, graph.Sequence(9, 1)))
+	both := g.Apply("both", graph.Concat{}, flat, g.Apply("sum", graph.Add{}, bag, g.Apply("mean", graph.Mean{}, y)))
+	g.Output("scores", g.Apply("softmax", graph.Softmax{}, g.Apply("last", graph.Dense{Out: 2, Weight: some(30)}, both)))
+	data, err := onnx.Marshal(&onnx.Model{Graph: g})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
+}
+
+// judge runs a model on some payloads: whatever the network, nothing breaks.
+func judge(t *testing.T, m *Model) {
+	t.Helper()
+	if v := m.Judge(m.Engine(), payloads(&m.Arch, 3)); len(v.Packets) != 3 || v.Decided < 1 {
+		t.Errorf("verdict %+v", v)
+	}
+}
+
+// Networks from strangers are refused or run.
+func FuzzImport(f *testing.F) {
+	f.Add(foreign(f))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		net, err := onnx.Parse(data)
+		if err != nil {
+			return
+		}
+		m, err := Import(net.Graph, []string{"a", "b"}, ImportOptions{})
+		if err != nil {
+			return
+		}
+		judge(t, m)
+		settings, weights, err := m.Save()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(settings, m.Labels, weights); err != nil {
+			t.Errorf("saved, it cannot be loaded: %v", err)
+		}
+	})
+}
+
+// So are models on disk that have one.
+func FuzzLoadImported(f *testing.F) {
+	net, err := onnx.Parse(foreign(f))
+	if err != nil {
+		f.Fatal(err)
+	}
+	m, err := Import(net.Graph, []string{"a", "b"}, ImportOptions{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	settings, weights, err := m.Save()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(settings)
+	f.Fuzz(func(t *testing.T, settings []byte) {
+		if m, err := Load(settings, []string{"a", "b"}, weights); err == nil {
+			judge(t, m)
+		}
+	})
 }

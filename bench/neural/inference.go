@@ -71,6 +71,7 @@ func ranges(g *graph.Graph, inputs string) (infer.Ranges, error) {
 	for range r.n {
 		r.set()
 		o.Run(1)
+		o.Look()
 	}
 	return o.Ranges(), nil
 }
