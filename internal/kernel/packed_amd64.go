@@ -315,22 +315,22 @@ func (s *pass) cut(y, x, j, bases, high, tiles int) {
 	dst, residual := s.dst, s.residual
 	dst.set(s.grid, y, x, j*s.dstSize, bases, high)
 	residual.set(s.grid, y, x, j*s.otherSize, bases, high)
-	for i := range s.parts {
-		s.left[i].set(s.grid, y, x, 0, bases, high)
+	t := *s // a copy that stays here, as own and other do: through s they would escape
+	for i := range t.parts {
+		t.left[i].set(t.grid, y, x, 0, bases, high)
 	}
-	s.dst = side{base: unsafe.Pointer(&own), row: panelCols * s.dstSize, group: high * panelCols * s.dstSize}
-	s.residual = side{base: unsafe.Pointer(&other), row: panelCols * s.otherSize, group: high * panelCols * s.otherSize}
+	t.dst = side{base: unsafe.Pointer(&own), row: panelCols * t.dstSize, group: high * panelCols * t.dstSize}
+	t.residual = side{base: unsafe.Pointer(&other), row: panelCols * t.otherSize, group: high * panelCols * t.otherSize}
 	for range tiles {
-		if s.add {
-			copyRows(&s.residual, &residual, bases, high, s.columns*s.otherSize)
+		if t.add {
+			copyRows(&t.residual, &residual, bases, high, t.columns*t.otherSize)
 		}
-		s.tiles = 1
-		s.run()
-		copyRows(&dst, &s.dst, bases, high, s.columns*s.dstSize)
+		t.tiles = 1
+		t.run()
+		copyRows(&dst, &t.dst, bases, high, t.columns*t.dstSize)
 		dst.at += dst.next
 		residual.at += residual.next
 	}
-	s.dst, s.residual = dst, residual
 }
 
 // copyRows copies the rows of a tile.
