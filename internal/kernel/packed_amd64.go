@@ -107,14 +107,14 @@ type pass struct {
 	otherSize int  // of the residual
 }
 
-func (f *FloatWeights) multiply(p *FloatProduct) {
+func (f *FloatWeights) multiply(p *FloatProduct, runs [2]Runs) {
 	if f.made == plain {
-		f.multiplyPlain(p)
+		f.multiplyPlain(p, runs)
 		return
 	}
 	s := pass{grid: p.Grid, made: f.made, tiling: tilings[f.made], parts: f.parts, dstSize: 4, otherSize: 4}
 	for i := range f.parts {
-		s.left[i] = leftOf(&p.A[i], f.runs[i], i == f.parts-1)
+		s.left[i] = leftOf(&p.A[i], runs[i], i == f.parts-1)
 	}
 	s.panel = f.k * panelCols * 4
 	s.dst = sideOf(p.Dst.Data, p.Dst.ColStride, p.Dst.RowStride)
@@ -132,14 +132,14 @@ func (f *FloatWeights) multiply(p *FloatProduct) {
 	}
 }
 
-func (b *ByteWeights) multiply(p *ByteProduct) {
+func (b *ByteWeights) multiply(p *ByteProduct, runs [2]Runs) {
 	if b.made == plain {
-		b.multiplyPlain(p)
+		b.multiplyPlain(p, runs)
 		return
 	}
 	s := pass{grid: p.Grid, made: b.made, tiling: tilings[b.made], parts: b.parts, bytes: true, dstSize: 1, otherSize: 1}
 	for i := range b.parts {
-		s.left[i] = leftOf(&p.A[i], b.runs[i], i == b.parts-1)
+		s.left[i] = leftOf(&p.A[i], runs[i], i == b.parts-1)
 	}
 	panels := len(b.start) / panelCols
 	if b.made.words() {
@@ -315,22 +315,22 @@ func (s *pass) cut(y, x, j, bases, high, tiles int) {
 	dst, residual := s.dst, s.residual
 	dst.set(s.grid, y, x, j*s.dstSize, bases, high)
 	residual.set(s.grid, y, x, j*s.otherSize, bases, high)
-	for i := range s.parts {
-		s.left[i].set(s.grid, y, x, 0, bases, high)
+	t := *s // a copy that stays here, as own and other do: through s they would escape
+	for i := range t.parts {
+		t.left[i].set(t.grid, y, x, 0, bases, high)
 	}
-	s.dst = side{base: unsafe.Pointer(&own), row: panelCols * s.dstSize, group: high * panelCols * s.dstSize}
-	s.residual = side{base: unsafe.Pointer(&other), row: panelCols * s.otherSize, group: high * panelCols * s.otherSize}
+	t.dst = side{base: unsafe.Pointer(&own), row: panelCols * t.dstSize, group: high * panelCols * t.dstSize}
+	t.residual = side{base: unsafe.Pointer(&other), row: panelCols * t.otherSize, group: high * panelCols * t.otherSize}
 	for range tiles {
-		if s.add {
-			copyRows(&s.residual, &residual, bases, high, s.columns*s.otherSize)
+		if t.add {
+			copyRows(&t.residual, &residual, bases, high, t.columns*t.otherSize)
 		}
-		s.tiles = 1
-		s.run()
-		copyRows(&dst, &s.dst, bases, high, s.columns*s.dstSize)
+		t.tiles = 1
+		t.run()
+		copyRows(&dst, &t.dst, bases, high, t.columns*t.dstSize)
 		dst.at += dst.next
 		residual.at += residual.next
 	}
-	s.dst, s.residual = dst, residual
 }
 
 // copyRows copies the rows of a tile.

@@ -74,6 +74,25 @@ func (c *compiler) framing() {
 			v.padH, v.padW = max(v.padH, q.PadH), max(v.padW, q.PadW)
 		}
 	}
+	// The same image under another name lies in the same frame.
+	for i := len(c.layers) - 1; i >= 0; i-- {
+		if u, v := c.same(i); v != nil {
+			u.padH, u.padW = max(u.padH, v.padH), max(u.padW, v.padW)
+		}
+	}
+	for i := range c.layers {
+		if u, v := c.same(i); v != nil {
+			v.padH, v.padW = u.padH, u.padW
+		}
+	}
+}
+
+// same returns what layer i reads and produces if it leaves everything as it is.
+func (c *compiler) same(i int) (in, out *value) {
+	if l, ok := c.layers[i].(*reshape); ok && c.values[l.in].shape == c.values[i].shape && !c.isIndex(l.in) {
+		return &c.values[l.in], &c.values[i]
+	}
+	return nil, nil
 }
 
 // housing decides which buffer a value lies in, readers first: what is joined lies in the result,
@@ -93,12 +112,19 @@ func (c *compiler) housing() {
 		if l == nil {
 			continue
 		}
+		if _, input := l.(*source); input && !c.stored[i] {
+			continue
+		}
 		if v.buffer == nil {
 			v.own()
 		}
 		switch l := l.(type) {
 		case *reshape:
 			u := &c.values[l.in]
+			if u, _ := c.same(i); u != nil && u.buffer == nil {
+				u.buffer, u.at, u.line, u.place = v.buffer, v.at, v.line, v.place
+				continue
+			}
 			if !v.tight() || v.framed() || u.framed() || c.isIndex(l.in) {
 				continue
 			}

@@ -1,7 +1,10 @@
 package infer
 
 import (
+	"slices"
+
 	"github.com/weirnet/weir/internal/kernel"
+	"github.com/weirnet/weir/nn/graph"
 )
 
 // floatLSTM runs a recurrent layer from the state that the caller gave, or from zero. With one
@@ -12,12 +15,13 @@ type floatLSTM struct {
 	size          int // of h
 	state         int // where h of this layer begins in the caller's
 	gates, h, c   int // in the arena: (batch, steps, 4·size), (batch, size), (batch, size)
+	payload       int // the input of bytes that x is, whose end is known; -1 for none
 }
 
 func (c *compiler) recurrent(to *value, l *recurrent) operation {
 	from, n := &c.values[l.in], l.lstm.Hidden
 	steps := from.shape.Width
-	o := &floatLSTM{from: from, to: to, size: n, state: c.p.hidden}
+	o := &floatLSTM{from: from, to: to, size: n, state: c.p.hidden, payload: c.payload(l.in)}
 	c.p.hidden += n
 	o.gates, o.h, o.c = c.floats(4*n*steps, true), c.floats(n, true), c.floats(n, true)
 	in, own := kernel.Runs{Segments: 1, Length: from.shape.Channels}, kernel.Runs{Segments: 1, Length: n}
@@ -29,6 +33,25 @@ func (c *compiler) recurrent(to *value, l *recurrent) operation {
 	o.input = kernel.PackFloats(l.lstm.Wx, 4*n, l.lstm.Bias, in)
 	o.hidden = kernel.PackFloats(l.lstm.Wh, 4*n, nil, own)
 	return o
+}
+
+// payload returns the input of bytes that the x of a single step is, so that zeros behind its end
+// need not be multiplied; -1 if it is none.
+func (c *compiler) payload(v graph.Value) int {
+	from, ok := c.source(v)
+	if !ok || c.layers[from].(*source).kind != graph.Byte || c.values[v].shape.Width != 1 {
+		return -1
+	}
+	return c.layers[from].(*source).input
+}
+
+// longest returns how many of an input's bytes are not behind the end in all samples, at least 1; 0
+// if that is not known.
+func (w *Worker) longest(input, from, to int) int {
+	if input < 0 {
+		return 0
+	}
+	return max(1, slices.Max(w.counts[input][from:to]))
 }
 
 func (o *floatLSTM) run(w *Worker, from, to int) {
@@ -54,6 +77,7 @@ func (o *floatLSTM) run(w *Worker, from, to int) {
 			p.Residual = p.Dst
 		} else {
 			p.A[1] = kernel.Left[float32]{Data: w.floats[o.from.first(from):], RowStride: o.from.stride()}
+			p.Cut = w.longest(o.payload, from, to)
 		}
 		o.hidden.Multiply(&p)
 		for s := range to - from {
@@ -74,11 +98,12 @@ type byteLSTM struct {
 	gates    int // in the arena: (batch, 4·size)
 	h, c     int // (batch, size)
 	bytes    int // in the arena of bytes: h, (batch, size)
+	payload  int // the input of bytes that x is, whose end is known; -1 for none
 }
 
 func (c *compiler) byteLSTM(to *value, l *recurrent) operation {
 	from, n := &c.values[l.in], l.lstm.Hidden
-	o := &byteLSTM{from: from, to: to, size: n, state: c.p.hidden}
+	o := &byteLSTM{from: from, to: to, size: n, state: c.p.hidden, payload: c.payload(l.in)}
 	c.p.hidden += n
 	o.gates, o.h, o.c = c.floats(4*n, true), c.floats(n, true), c.floats(n, true)
 	o.bytes = c.bytes(n, true)
@@ -108,6 +133,7 @@ func (o *byteLSTM) run(w *Worker, from, to int) {
 				{Data: w.bytes[o.from.first(from)+t*o.from.place:], RowStride: o.from.stride()},
 			},
 			Floats: kernel.Places[float32]{Data: gates, RowStride: width},
+			Cut:    w.longest(o.payload, from, to),
 		})
 		for s := range rows {
 			c, h := c[s*n:(s+1)*n], h[s*n:(s+1)*n]

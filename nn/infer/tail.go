@@ -35,6 +35,10 @@ func (c *compiler) tails() {
 			if c.stored[i] && l.kind == graph.Byte {
 				v.lines = c.lines(c.p.batch)
 			}
+		case *reshape: // the same image, whose scaling went into those that read it
+			if u := &c.values[l.in]; u.buffer == v.buffer && u.shape == v.shape {
+				v.lines = u.lines
+			}
 		case *product:
 			tracked := !v.buffer.many
 			for _, in := range l.reads() {

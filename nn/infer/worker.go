@@ -12,7 +12,7 @@ type Worker struct {
 	floats  []float32
 	bytes   []uint8
 	indices [][]uint16 // by input: (batch, size)
-	counts  [][]int    // by input and sample: how many indices the caller gave
+	counts  [][]int    // by input and sample: how many bytes or indices the caller gave
 	h, c    [][]float32
 	lines   []int // by value.lines, and by sample where each has its own
 	tails   []int // by tableLookup.tail and sample: how many rows are other than those of padding
@@ -46,8 +46,8 @@ func (p *Program) NewWorker() *Worker {
 	for i := range p.inputs {
 		if p.inputs[i].index {
 			w.indices[i] = make([]uint16, p.batch*p.inputs[i].size)
-			w.counts[i] = make([]int, p.batch)
 		}
+		w.counts[i] = make([]int, p.batch)
 	}
 	return w
 }
@@ -76,7 +76,7 @@ func (w *Worker) SetBytes(input, sample int, x []byte) {
 	if len(x) > in.size {
 		panic(fmt.Sprintf("infer: input %s: %d bytes, want at most %d", in.name, len(x), in.size))
 	}
-	w.end(in, sample, len(x))
+	w.end(input, sample, len(x))
 	if v := in.bytes; v != nil {
 		run := v.run()
 		for i := 0; i < in.size; i += run {
@@ -99,8 +99,10 @@ func (w *Worker) SetBytes(input, sample int, x []byte) {
 	}
 }
 
-// end notes that a sample of an input ends after n values.
-func (w *Worker) end(in *input, sample, n int) {
+// end notes that a sample of an input of bytes ends after n.
+func (w *Worker) end(number, sample, n int) {
+	w.counts[number][sample] = n
+	in := &w.p.inputs[number]
 	for _, v := range [...]*value{in.value, in.bytes} {
 		if v != nil && v.lines > 0 {
 			line := v.shape.Width * v.shape.Channels
@@ -153,11 +155,13 @@ func (w *Worker) set(input, sample int, x []float32) {
 	if in.value != nil {
 		w.write(in.value, sample, x)
 	}
-	end := len(x)
-	for end > 0 && x[end-1] == 0 {
-		end--
+	if in.kind == graph.Byte {
+		end := len(x)
+		for end > 0 && x[end-1] == 0 {
+			end--
+		}
+		w.end(input, sample, end)
 	}
-	w.end(in, sample, end)
 	if v := in.bytes; v != nil {
 		for i, b := range x {
 			w.bytes[v.first(sample)+v.offset(i)] = uint8(b)
