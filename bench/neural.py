@@ -113,6 +113,8 @@ def make_inputs(args):
         save(args, "text-" + name, {"bytes": ("int64", [256], flat(text)), "grams": ("int64", [253], flat(map(grams, text)))})
     save(args, "flow-full", {"bytes": ("uint8", [7840], flat(full[:250]))})
     save(args, "flow-300", {"bytes": ("uint8", [7840], flat(short[:250]))})
+    save(args, "flow-real", {"bytes": ("uint8", [7840], flat(real[:250]))})
+    save(args, "row-real", {"bytes": ("uint8", [784], flat(real[:250]))})
     save(args, "row-full", {"bytes": ("uint8", [784], flat(full[:250]))})
     save(args, "row-300", {"bytes": ("uint8", [784], flat(short[:250]))})
     floats = lambda n: [r.gauss(0, 1) for _ in range(n)]
@@ -411,32 +413,34 @@ class Process:
 
 def engines(args, case, batch):
     """The engines of a case, by name."""
-    kind, model, network, inputs, int8 = case
+    kind, model, network, inputs, calibration = case
     directory, shapes = str(args.work / "inputs" / inputs), str(args.work / "inputs" / (inputs + ".json"))
     file = str(args.work / ("%s-%s.onnx" % (model, network)))
     neural, node = str(args.work / "neural"), ["node", str(HERE / "neural" / "onnxruntime.mjs")]
     blas = {"OPENBLAS_CORETYPE": "SKYLAKEX"} if "avx512f" in pathlib.Path("/proc/cpuinfo").read_text() else {}
     yield "weir f32", [neural, "-model", file, "-inputs", directory, "-batch", str(batch)], None
-    if int8:
-        yield "weir int8", [neural, "-model", file, "-inputs", directory, "-batch", str(batch), "-calibrate", str(args.work / "inputs" / (inputs.split("-")[0] + "-real"))], None
+    if calibration:
+        yield "weir int8", [neural, "-model", file, "-inputs", directory, "-batch", str(batch), "-calibrate", str(args.work / "inputs" / calibration)], None
     if network == "flow":
-        step = {"flow-full": "row-full", "flow-300": "row-300", "encoded": "step"}[inputs]
-        yield "weir f32, packet by packet", [neural, "-apps", str(args.work / "models" / model / version(args, model)), "-inputs", str(args.work / "inputs" / step), "-batch", str(batch)], None
+        one = {"flow-full": "row-full", "flow-300": "row-300", "flow-real": "row-real", "encoded": "step"}
+        step = [neural, "-apps", str(args.work / "models" / model / version(args, model)), "-inputs", str(args.work / "inputs" / one[inputs]), "-batch", str(batch)]
+        yield "weir f32, packet by packet", step, None
+        yield "weir int8, packet by packet", step + ["-calibrate", str(args.work / "inputs" / one[calibration])], None
     yield "ONNX Runtime f32", node + [file, shapes, directory, str(batch)], None
-    if int8 and model == "paper":
+    if kind == "image":
         yield "ONNX Runtime int8", node + [file.replace(".onnx", ".int8.onnx"), shapes, directory, str(batch)], None
     yield "PyTorch jit", [args.python, __file__, "--torch-side", kind, str(args.work / (model + ".safetensors")), shapes, directory, str(batch)], blas
 
 
-CASES = {  # kind of network for PyTorch, model, network, inputs, is int8 of interest
-    "packet CNN `paper`, 784 bytes": ("image", "paper", "packet", "image-full", True),
-    "packet CNN `paper`, 300 bytes": ("image", "paper", "packet", "image-300", True),
-    "packet CNN `paper`, real payloads": ("image", "paper", "packet", "image-real", True),
-    "packet network `default`, real payloads": ("text", "default", "packet", "text-real", True),
-    "flow LSTM `paper`, ten packets of 784 bytes": ("raw", "paper", "flow", "flow-full", False),
-    "flow LSTM `paper`, ten packets of 300 bytes": ("raw", "paper", "flow", "flow-300", False),
-    "flow LSTM `default`, ten packets": ("encoded", "default", "flow", "encoded", False),
-    "window LSTM": ("windows", "watch", "windows", "windows", False),
+CASES = {  # kind of network for PyTorch, model, network, inputs, inputs that show the ranges for int8
+    "packet CNN `paper`, 784 bytes": ("image", "paper", "packet", "image-full", "image-real"),
+    "packet CNN `paper`, 300 bytes": ("image", "paper", "packet", "image-300", "image-real"),
+    "packet CNN `paper`, real payloads": ("image", "paper", "packet", "image-real", "image-real"),
+    "packet network `default`, real payloads": ("text", "default", "packet", "text-real", "text-real"),
+    "flow LSTM `paper`, ten packets of 784 bytes": ("raw", "paper", "flow", "flow-full", "flow-real"),
+    "flow LSTM `paper`, ten packets of 300 bytes": ("raw", "paper", "flow", "flow-300", "flow-real"),
+    "flow LSTM `default`, ten packets": ("encoded", "default", "flow", "encoded", "encoded"),
+    "window LSTM": ("windows", "watch", "windows", "windows", "windows"),
 }
 
 

@@ -177,7 +177,7 @@ type stepwise struct {
 }
 
 // newStepwise takes inputs of single packets; as many in a row as the model looks at are a flow.
-func newStepwise(version, inputs string, batch int) (*stepwise, error) {
+func newStepwise(version, inputs, calibrate string, batch int) (*stepwise, error) {
 	dir, v := filepath.Split(filepath.Clean(version))
 	dir, name := filepath.Split(filepath.Clean(dir))
 	p, err := (model.Registry{Dir: filepath.Clean(dir)}).Load(name + "@" + v)
@@ -188,7 +188,13 @@ func newStepwise(version, inputs string, batch int) (*stepwise, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := infer.Compile(m.FlowGraph(1), infer.Options{Batch: batch, Padding: padding})
+	o := infer.Options{Batch: batch, Padding: padding}
+	if calibrate != "" {
+		if o.Ranges, err = ranges(m.FlowGraph(1), calibrate); err != nil {
+			return nil, err
+		}
+	}
+	program, err := infer.Compile(m.FlowGraph(1), o)
 	if err != nil {
 		return nil, err
 	}

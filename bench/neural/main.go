@@ -4,7 +4,7 @@
 // is told on standard input, and answers with the processor time that it took.
 //
 //	go run ./bench/neural -model FILE.onnx -inputs DIR [-batch 1] [-calibrate DIR]
-//	go run ./bench/neural -apps MODELS/NAME/VERSION -inputs DIR [-batch 1]
+//	go run ./bench/neural -apps MODELS/NAME/VERSION -inputs DIR [-batch 1] [-calibrate DIR]
 //	go run ./bench/neural -train cnn|flow|windows [-batch 64]
 //
 // The first line of the output is JSON: the outputs of the first batch. Then, for each line with a number on
@@ -53,7 +53,7 @@ func open(model, apps, train, inputs, calibrate string, batch int) (runner, erro
 	case train != "":
 		return newTraining(train, batch)
 	case apps != "":
-		return newStepwise(apps, inputs, batch)
+		return newStepwise(apps, inputs, calibrate, batch)
 	}
 	return newInference(model, inputs, calibrate, batch)
 }
