@@ -6,7 +6,7 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 LDFLAGS  := -X main.version=$(VERSION)
 FUZZTIME ?= 3s
 
-.PHONY: build test lint unit race fuzz bench demo generate clean
+.PHONY: build test lint unit race fuzz bench onnxruntime demo generate clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
@@ -43,6 +43,10 @@ fuzz:
 	    { grep -qx '    context deadline exceeded' $$log && ! grep -qE 'Failing input|seed corpus|panic' $$log; } || \
 	    { cat $$log; exit 1; }; \
 	done
+
+# What exported networks are compared with. The package needs none of its install scripts.
+onnxruntime:
+	npm ci --ignore-scripts --no-audit --no-fund --prefix nn/onnx/testdata/onnxruntime
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
