@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"weir":       func() { os.Exit(run(os.Args[1:])) },
 		attackedName: runAttacked,
+		watchedName:  runWatched,
 	})
 }
 
