@@ -35,6 +35,9 @@ func (n *network) forward(p nn.Pass, x []float32, lengths []int) []float32 {
 
 func (n *network) backward(dy []float32) { n.lstm.Backward(n.out.Backward(dy)) }
 
+// Inputs says in words what the input of Graph is, for those who feed it elsewhere.
+const Inputs = "windows: three windows in a row, the newest last, each the 53 features scaled as in weir.settings"
+
 // Graph is the network as a graph: "windows", three scaled windows in a row, to "windows_expected",
 // what it makes of them.
 func (m *Model) Graph() *graph.Graph { return m.net.graph() }

@@ -15,7 +15,8 @@ type Engine struct {
 	packet *infer.Worker
 	flow   *infer.Worker // nil without a flow network
 
-	bytes   []byte // scratch of profile Paper
+	asBytes bool   // the packet network takes bytes; otherwise indices
+	bytes   []byte // scratch where a network takes bytes
 	grams   []uint16
 	shift   int
 	lengths [1]uint16
@@ -31,7 +32,11 @@ type programs struct{ packet, flow *infer.Program }
 func (n *Network) compile(packet, flow infer.Ranges) (programs, error) {
 	var p programs
 	var err error
-	if p.packet, err = infer.Compile(n.PacketGraph(), infer.Options{Padding: padding, Ranges: packet}); err != nil {
+	o := infer.Options{Padding: padding, Ranges: packet}
+	if n.Arch.Imported != nil && !n.Arch.Imported.Padding {
+		o.Padding = 0
+	}
+	if p.packet, err = infer.Compile(n.PacketGraph(), o); err != nil {
 		return p, err
 	}
 	if g := n.FlowGraph(1); g != nil {
@@ -52,7 +57,10 @@ func (m *Model) Engine() *Engine {
 }
 
 func (a *Architecture) engine(p programs) *Engine {
-	e := &Engine{arch: a, packet: p.packet.NewWorker()}
+	e := &Engine{arch: a, packet: p.packet.NewWorker(), asBytes: a.Residual}
+	if a.Imported != nil {
+		e.asBytes = a.Imported.asBytes()
+	}
 	if p.flow != nil {
 		e.flow = p.flow.NewWorker()
 	}
@@ -71,7 +79,7 @@ func end(row []uint16) int {
 // next call.
 func (e *Engine) Packet(in *Input) []float32 {
 	used := in.Bytes[:end(in.Bytes)]
-	if e.arch.Residual {
+	if e.asBytes {
 		e.packet.SetBytes(0, 0, e.narrow(used))
 	} else {
 		e.packet.SetIndices(0, 0, used)

@@ -75,6 +75,11 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	if !(s.PacketTemperature > 0) || !(s.FlowTemperature > 0) {
 		return nil, errors.New("classify: settings: a temperature is not above zero")
 	}
+	if s.Arch.Imported != nil {
+		if err := s.Arch.Imported.load(&s.Arch, weights); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.Int8.check(); err != nil {
 		return nil, err
 	}
@@ -85,18 +90,31 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	if err := s.Novelty.load(weights, s.Arch.StateSize()); err != nil {
 		return nil, err
 	}
+	imported := map[string]bool{}
+	s.Arch.Imported.weights(func(name string, _ []int, _ []float32) { imported[name] = true })
 	for _, name := range nn.Unknown(params, weights) {
-		if !s.Novelty.has(name) {
+		if !s.Novelty.has(name) && !imported[name] {
 			return nil, fmt.Errorf("classify: tensor %q belongs to nothing in the model", name)
 		}
 	}
-	return NewModel(s, labels, params)
+	m, err := NewModel(s, labels, params)
+	if err == nil && s.Arch.Imported != nil {
+		// The layers of the profiles can all be compiled; of others it must be seen.
+		_, err = m.network().compile(nil, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // Save returns the model as Load takes it.
 func (m *Model) Save() (settings []byte, weights map[string]safetensors.Tensor, err error) {
 	weights = map[string]safetensors.Tensor{}
 	nn.Export(m.params, weights)
+	m.Arch.Imported.weights(func(name string, shape []int, values []float32) {
+		weights[name] = safetensors.Tensor{Shape: shape, Data: values}
+	})
 	m.Novelty.save(weights)
 	settings, err = json.Marshal(m.Settings)
 	return settings, weights, err

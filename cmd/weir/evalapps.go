@@ -101,9 +101,13 @@ func (g *shared) evalApps(c *cobra.Command, data *dataFlags, name string, out *r
 			return fmt.Errorf("%s: baseline: %w", p.Ref(), err)
 		}
 	}
+	apart := "captures apart from the model's: none of them, by content, was trained or validated on. The model: " + split.Summary
+	if split.Rule == dataset.Unknown {
+		apart = "not known: that the model was not trained on these captures is for you to know. The model: " + split.Summary
+	}
 	result, err := evaluate.Apps(evaluate.AppsInput{
 		Model: p.Ref(), Labels: m.Labels, Early: m.Arch.Early,
-		Split:     "captures apart from the model's: none of them, by content, was trained or validated on. The model: " + split.Summary,
+		Split:     apart,
 		TrainedOn: trainedOn(&split),
 		Flows:     g.judge(m, set, part),
 		Baselines: baselines,

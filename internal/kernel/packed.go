@@ -80,9 +80,9 @@ func PackFloats(w []float32, n int, bias []float32, parts ...Runs) *FloatWeights
 		panic(fmt.Sprintf("kernel: PackFloats: %d biases for %d columns", len(bias), n))
 	}
 	panels := (n + panelCols - 1) / panelCols
-	f.bias = alignedFloats(panels * panelCols)
+	f.bias = make([]float32, panels*panelCols)
 	copy(f.bias, bias)
-	f.data = alignedFloats(panels * panelCols * f.k)
+	f.data = make([]float32, panels*panelCols*f.k)
 	packB(f.data, w, false, f.k, n, n, panelCols)
 	return f
 }
@@ -161,7 +161,7 @@ func PackBytes(w []int8, n int, scale, bias []float32, parts ...Runs) *ByteWeigh
 		panic(fmt.Sprintf("kernel: PackBytes: %d scales and %d biases for %d columns", len(scale), len(bias), n))
 	}
 	panels := (n + panelCols - 1) / panelCols
-	b.scale, b.bias = alignedFloats(panels*panelCols), alignedFloats(panels*panelCols)
+	b.scale, b.bias = make([]float32, panels*panelCols), make([]float32, panels*panelCols)
 	b.start = make([]int32, panels*panelCols)
 	copy(b.scale, scale)
 	copy(b.bias, bias)
@@ -297,6 +297,3 @@ func checkPlaces[T float32 | uint8](name string, p *Places[T], g Grid, n int) {
 		panic(fmt.Sprintf("kernel: %s of %d elements, needs %d", name, len(p.Data), need))
 	}
 }
-
-// alignedFloats are zeros at the start of a cache line.
-func alignedFloats(n int) []float32 { return make([]float32, n) }

@@ -3,7 +3,7 @@
 package kernel
 
 import (
-	"math"
+	"sync"
 	"unsafe"
 )
 
@@ -121,7 +121,7 @@ func (f *FloatWeights) multiply(p *FloatProduct, runs [2]Runs) {
 	if p.Residual.Data != nil {
 		s.add, s.residual = true, sideOf(p.Residual.Data, p.Residual.ColStride, p.Residual.RowStride)
 	}
-	s.setFloor(p.ReLU)
+	s.floor = floor(p.ReLU)
 	s.flatten()
 	for j := 0; j < f.n; {
 		panels := s.panels(j, f.n)
@@ -157,7 +157,7 @@ func (b *ByteWeights) multiply(p *ByteProduct, runs [2]Runs) {
 		s.add, s.residual = true, sideOf(p.Residual.Data, p.Residual.ColStride, p.Residual.RowStride)
 		s.residualScale = p.ResidualScale
 	}
-	s.setFloor(p.ReLU)
+	s.floor = floor(p.ReLU)
 	s.top = 255
 	s.flatten()
 	for j := 0; j < b.n; {
@@ -176,13 +176,6 @@ func (b *ByteWeights) multiply(p *ByteProduct, runs [2]Runs) {
 
 // words reports whether the variant multiplies bytes as words.
 func (v variant) words() bool { return v == avx512 || v == avx2 }
-
-func (s *pass) setFloor(relu bool) {
-	s.floor = float32(math.Inf(-1))
-	if relu {
-		s.floor = 0
-	}
-}
 
 // flatten makes one line of the grid where places are equally far apart throughout.
 func (s *pass) flatten() {
@@ -308,29 +301,35 @@ func (s *pass) run() {
 	}
 }
 
+// margin is memory for a tile of whole panels: what is written, the residual.
+type margin struct{ own, other [14 * panelCols * 4]byte }
+
+var margins = sync.Pool{New: func() any { return new(margin) }}
+
 // cut is band for the columns of a cut panel: each tile is computed into memory of its own, and
 // the columns that there are go to and fro.
 func (s *pass) cut(y, x, j, bases, high, tiles int) {
-	var own, other [14 * panelCols * 4]byte
+	m := margins.Get().(*margin)
 	dst, residual := s.dst, s.residual
 	dst.set(s.grid, y, x, j*s.dstSize, bases, high)
 	residual.set(s.grid, y, x, j*s.otherSize, bases, high)
-	t := *s // a copy that stays here, as own and other do: through s they would escape
-	for i := range t.parts {
-		t.left[i].set(t.grid, y, x, 0, bases, high)
+	for i := range s.parts {
+		s.left[i].set(s.grid, y, x, 0, bases, high)
 	}
-	t.dst = side{base: unsafe.Pointer(&own), row: panelCols * t.dstSize, group: high * panelCols * t.dstSize}
-	t.residual = side{base: unsafe.Pointer(&other), row: panelCols * t.otherSize, group: high * panelCols * t.otherSize}
+	s.dst = side{base: unsafe.Pointer(&m.own), row: panelCols * s.dstSize, group: high * panelCols * s.dstSize}
+	s.residual = side{base: unsafe.Pointer(&m.other), row: panelCols * s.otherSize, group: high * panelCols * s.otherSize}
 	for range tiles {
-		if t.add {
-			copyRows(&t.residual, &residual, bases, high, t.columns*t.otherSize)
+		if s.add {
+			copyRows(&s.residual, &residual, bases, high, s.columns*s.otherSize)
 		}
-		t.tiles = 1
-		t.run()
-		copyRows(&dst, &t.dst, bases, high, t.columns*t.dstSize)
+		s.tiles = 1
+		s.run()
+		copyRows(&dst, &s.dst, bases, high, s.columns*s.dstSize)
 		dst.at += dst.next
 		residual.at += residual.next
 	}
+	s.dst, s.residual = dst, residual
+	margins.Put(m)
 }
 
 // copyRows copies the rows of a tile.
