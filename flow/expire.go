@@ -81,25 +81,26 @@ func (t *Table) Sweep(now int64) {
 		return
 	}
 	t.due = math.MaxInt64
-	list, all := t.ending, true
+	list := t.ending
 	for i := range t.blocks {
 		b := &t.blocks[i]
 		if b.due <= now {
 			list, b.due = t.look(list, i, now)
 		}
 		if len(list) > t.most {
-			list, all = list[:0], false
+			for _, e := range list { // they do not end yet
+				t.blocks[e.cell/blockLen].due = math.MinInt64
+			}
+			t.due, t.ending = math.MinInt64, reuse(list)
+			t.SweepBefore(now, math.MaxUint64)
+			return
 		}
 		t.due = min(t.due, b.due)
 	}
-	if all {
-		sortEnding(list)
-		for i, e := range list {
-			t.endingSoon(list[i:])
-			t.end(e.cell, t.timeout(t.cell(e.cell)))
-		}
-	} else {
-		t.SweepBefore(now, math.MaxUint64)
+	sortEnding(list)
+	for i, e := range list {
+		t.endingSoon(list[i:])
+		t.end(e.cell, t.timeout(t.cell(e.cell)))
 	}
 	t.ending = reuse(list)
 }
@@ -214,12 +215,14 @@ func (t *Table) endBefore(now int64, before uint64, reason func(*cell) EndReason
 // of them. All that are left began at before or later; when none is left, before is math.MaxUint64.
 func (t *Table) gather(list []ending, now int64, most int) (next []ending, before uint64) {
 	before = math.MaxUint64
+	if now < t.due {
+		return list, before
+	}
 	if t.alive > most {
 		before = t.endOfPart(now, most)
 	}
-	list = slices.Grow(list, min(t.alive, most))
-	t.eachFlow(func(n uint32, c *cell) {
-		if first := t.firstPacket(c); (first < before || before == math.MaxUint64) && t.isOver(c, now) {
+	t.eachOver(now, func(n uint32, c *cell) {
+		if first := t.firstPacket(c); first < before || before == math.MaxUint64 {
 			list = append(list, ending{first, n})
 		}
 	})
@@ -231,11 +234,9 @@ func (t *Table) gather(list []ending, now int64, most int) (next []ending, befor
 // math.MaxUint64 if all do.
 func (t *Table) endOfPart(now int64, most int) (before uint64) {
 	low, count := uint64(math.MaxUint64), 0
-	t.eachFlow(func(_ uint32, c *cell) {
-		if t.isOver(c, now) {
-			low = min(low, t.firstPacket(c))
-			count++
-		}
+	t.eachOver(now, func(_ uint32, c *cell) {
+		low = min(low, t.firstPacket(c))
+		count++
 	})
 	if count <= most {
 		return math.MaxUint64
@@ -245,11 +246,7 @@ func (t *Table) endOfPart(now int64, most int) (before uint64) {
 	const bins = 4096
 	step := (t.newest-low)/bins + 1
 	var counts [bins]int
-	t.eachFlow(func(_ uint32, c *cell) {
-		if t.isOver(c, now) {
-			counts[(t.firstPacket(c)-low)/step]++
-		}
-	})
+	t.eachOver(now, func(_ uint32, c *cell) { counts[(t.firstPacket(c)-low)/step]++ })
 	sum, k := counts[0], 1
 	for k < bins && sum+counts[k] <= most {
 		sum += counts[k]
@@ -261,21 +258,36 @@ func (t *Table) endOfPart(now int64, most int) (before uint64) {
 	return low + uint64(k)*step
 }
 
-// isOver reports whether a flow is over at now, as all are at math.MaxInt64.
-func (t *Table) isOver(c *cell, now int64) bool { return now == math.MaxInt64 || t.deadline(c) <= now }
-
-// cellsAhead is how far ahead cells are asked for that are looked at in a row. The processor does not see
-// that they will be: without it a flow takes 75 to 120 ns.
+// cellsAhead is how far ahead cells are asked for that are looked at in a row: the processor does not see
+// that they will be, and a flow takes 75 to 120 ns without.
 const cellsAhead = 16
 
-// eachFlow calls f for every flow, in the order of cells.
-func (t *Table) eachFlow(f func(n uint32, c *cell)) {
+// eachOver calls f for every flow that is over at now, as all are at math.MaxInt64, in the order of
+// cells. It looks at no block whose flows cannot be.
+func (t *Table) eachOver(now int64, f func(n uint32, c *cell)) {
 	last := uint32(len(t.blocks)*blockLen - 1)
 	for i := range t.blocks {
-		for flows := t.blocks[i].flows; flows != 0; flows &= flows - 1 {
+		b := &t.blocks[i]
+		if b.due > now {
+			continue
+		}
+		due := int64(math.MaxInt64)
+		for flows := b.flows; flows != 0; flows &= flows - 1 {
 			n := uint32(i*blockLen + bits.TrailingZeros64(flows))
 			prefetch(unsafe.Pointer(t.cell(min(n+cellsAhead, last))))
-			f(n, t.cell(n))
+			c := t.cell(n)
+			if now == math.MaxInt64 {
+				f(n, c)
+				continue
+			}
+			d := t.deadline(c)
+			due = min(due, d)
+			if d <= now {
+				f(n, c)
+			}
+		}
+		if now != math.MaxInt64 {
+			b.due = due
 		}
 	}
 }
