@@ -37,10 +37,16 @@ func (t *trainer) model() (*Model, error) {
 			return nil, err
 		}
 	}
-	if t.o.Threshold > 0 {
+	switch {
+	case t.o.Threshold > 0:
 		m.Threshold = Threshold{Value: t.o.Threshold, Given: true}
 		m.Threshold.measure(scores)
-	} else {
+	case t.o.Promise > 0:
+		var err error
+		if m.Threshold, err = fitPromise(scores, t.o.Promise, t.o.Length); err != nil {
+			return nil, err
+		}
+	default:
 		m.Threshold = fitThreshold(scores, t.o.FalseAlarms, t.o.Length)
 	}
 	return m, m.check()
