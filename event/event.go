@@ -134,6 +134,12 @@ type Evidence struct {
 	End   Time   `json:"end"`
 	Files string `json:"files,omitempty"` // that the window's packets came from
 	How   string `json:"how,omitempty"`   // a command line; absent when the packets came from a pipe
+	// Of packets that are kept (package evidence). From is the start of the first window that is: those before Start are what
+	// the detector needs to come to the same score. Packets are as many as counted in all of them.
+	From    Time     `json:"from,omitempty"`
+	Packets uint64   `json:"packets,omitempty"`
+	Slices  []string `json:"slices,omitempty"` // files, one for each window that has packets, in order
+	Exact   bool     `json:"exact,omitempty"`  // a run over the slices gives the window the same score, bit for bit
 }
 
 // Stats are the counters since the start.

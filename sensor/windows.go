@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirnet/weir/anomaly"
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/evidence"
 	"github.com/weirnet/weir/window"
 )
 
@@ -18,6 +19,7 @@ const topLen = 5
 func (s *Sensor) window(w *window.Window) {
 	if w.Skipped > 0 {
 		s.detector.Reset()
+		s.recent.forget()
 	}
 	v := w.Vector()
 	r := s.detector.Score(v)
@@ -34,6 +36,7 @@ func (s *Sensor) window(w *window.Window) {
 	if r.Scored {
 		out.Score = &r.Score
 	}
+	s.recent.add(v, evidence.Window{Start: w.Start, Packets: w.Packets()})
 	index := window.Index(w.Start, w.Length)
 	apps, files := s.apps(w), s.sources.take(index)
 	s.emit(&event.Event{Nanos: end, Type: event.TypeWindow, Window: &out})
@@ -43,7 +46,8 @@ func (s *Sensor) window(w *window.Window) {
 	if !r.Anomalous {
 		return
 	}
-	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: evidence(files, w.Start, end)}
+	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: cuts(files, w.Start, end)}
+	s.keep(&alert.Evidence, &r)
 	s.emit(&event.Event{Nanos: end, Type: event.TypeAlert, Alert: &alert})
 	if s.incident.Windows == 0 || !s.incident.Join(w.Start, w.Length, r.Score) {
 		s.incident = anomaly.Incident{}

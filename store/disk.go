@@ -19,6 +19,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/weirnet/weir/anomaly"
+	"github.com/weirnet/weir/internal/lock"
 )
 
 // database is the name of the database in the store's directory.
@@ -216,7 +217,7 @@ func Create(dir string, opts Options) (*DiskWriter, error) {
 }
 
 func (w *DiskWriter) start(ctx context.Context) (err error) {
-	if w.lock, err = lockFile(w.path("lock")); err != nil {
+	if w.lock, err = lock.File(w.path("lock")); err != nil {
 		return fmt.Errorf("store %s: %w", w.dir, err)
 	}
 	if err := w.makeDatabase(ctx); err != nil {

@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/internal/lock"
 )
 
 // Store is history that is written by one and read by many.
@@ -84,7 +85,7 @@ var (
 	// ErrUnknown says that there is no alert of the ID asked for.
 	ErrUnknown = errors.New("no such alert")
 	// ErrInUse says that another process writes to the store.
-	ErrInUse = errors.New("in use by another weir")
+	ErrInUse = lock.ErrInUse
 	// ErrFull says that the disk has no room.
 	ErrFull = errors.New("no space left on the disk")
 	// ErrLocked says that another process has held the database locked for too long.

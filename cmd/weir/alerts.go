@@ -30,7 +30,7 @@ so on. A command that takes an ID takes either.`,
 		newAlertsVerdict("confirm", "Note that alerts are right", store.Confirmed),
 		newAlertsVerdict("dismiss", "Note that there is nothing to alerts", store.Dismissed),
 		newAlertsVerdict("reopen", "Take back what was noted of alerts", store.Untriaged),
-		newAlertsExport(),
+		newAlertsExport(g),
 	)
 	return c
 }
@@ -290,15 +290,20 @@ func userName() string {
 	return os.Getenv("USER")
 }
 
-func newAlertsExport() *cobra.Command {
+func newAlertsExport(g *shared) *cobra.Command {
 	var (
-		asked past
-		file  string
+		asked         past
+		file, packets string
+		proof         string
 	)
 	c := &cobra.Command{
 		Use:   "export ID…",
-		Short: "Write alerts as JSON lines, whole, with their incident and verdict",
-		Args:  cobra.MinimumNArgs(1),
+		Short: "Write alerts as JSON lines, or their packets as a capture",
+		Long: `Write alerts as JSON lines, whole, with their incident and verdict; with -w, the packets that are kept of them instead, as
+a capture: those of the alert's window, and of the windows before it that the detector needs to come to the same score.`,
+		Example: `  weir alerts export 4 -o incident.jsonl
+  weir alerts export 4.2 -w alert.pcapng && weir run -r alert.pcapng --anomaly anomaly`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var ids []store.ID
 			for _, arg := range args {
@@ -313,6 +318,11 @@ func newAlertsExport() *cobra.Command {
 				return err
 			}
 			defer s.Close()
+			if packets != "" {
+				if err := exportPackets(c.Context(), g, s, evidenceDir(proof, s.Dir()), ids, packets); err != nil || file == "" {
+					return err
+				}
+			}
 			out, finish, err := output(file)
 			if err != nil {
 				return err
@@ -337,7 +347,9 @@ func newAlertsExport() *cobra.Command {
 		},
 	}
 	asked.onlyStore(c)
-	c.Flags().StringVarP(&file, "output", "o", "", "file to write (default stdout)")
+	c.Flags().StringVarP(&file, "output", "o", "", "file to write (default stdout, or nowhere with -w)")
+	c.Flags().StringVarP(&packets, "write", "w", "", "file (pcapng) for the packets")
+	c.Flags().StringVar(&proof, "evidence", "", "directory that the packets are kept in (default evidence in that of the history)")
 	return c
 }
 
