@@ -50,7 +50,10 @@ def main():
                             print("%s, %g of it, %s %g: %s" % (name, quarter, flag, wanted, t.stderr.strip().splitlines()[-1]))
                             continue
                         out = os.path.join(work, "result.json")
-                        subprocess.run(common + ["eval", "anomaly", "-r", part, "--labels", none, "--json", out], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                        t = subprocess.run(common + ["eval", "anomaly", "-r", part, "--labels", none, "--json", out], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                        if t.returncode:
+                            print("%s, %g of it: %s" % (name, quarter, t.stderr.strip()))
+                            continue
                         r = json.load(open(out))
                         got, expected = r["false_positives"], wanted * r["negative_days"]
                         sums.setdefault((flag, alarms), []).append((got, expected))

@@ -101,7 +101,9 @@ type Window struct {
 // Alert is an anomalous window with its explanation.
 type Alert struct {
 	Window
-	Features []Feature `json:"features"` // all 53, largest share first; the shares add up to the score
+	Summary  string    `json:"summary,omitempty"`    // in one plain sentence, what was too much or too little, and whose
+	Features []Feature `json:"features"`             // all 53, largest share first; the shares add up to the score
+	Apps     []Mover   `json:"apps_moved,omitempty"` // applications that moved the number of packets
 	Top      Top       `json:"top"`
 	Evidence Evidence  `json:"evidence"`
 }
@@ -112,6 +114,19 @@ type Feature struct {
 	Observed float64 `json:"observed"`
 	Expected float64 `json:"expected"`
 	Share    float64 `json:"share"` // part of the score
+	// Usual is the range that ninety-eight in a hundred windows of the training lie in; absent from models that do not know it.
+	Usual *[2]float64 `json:"usual,omitempty"`
+	// Movers are those whose packets made the most of what is other than in the windows before, of the leading features.
+	Movers []Mover `json:"movers,omitempty"`
+}
+
+// Mover is someone or something whose packets moved a feature.
+type Mover struct {
+	By       string  `json:"by"` // src_ip, dest_ip, dest_port or app
+	Name     string  `json:"name"`
+	Observed float64 `json:"observed"` // its packets, or values, that count in the feature
+	Usual    float64 `json:"usual"`    // in a window of those before
+	Part     float64 `json:"part"`     // of the feature's change, 0 to 1
 }
 
 // Top names what made up an anomalous window.

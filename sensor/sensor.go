@@ -48,6 +48,7 @@ type Sensor struct {
 	at          int // of batch: the packet that the meter sees next
 	sources     sources
 	recent      recent
+	samples     samples
 	evidence    *evidence.Recorder // nil: none is kept
 	last        lastStats
 	incident    anomaly.Incident // that the last alert belongs to
@@ -73,13 +74,14 @@ func New(cfg Config, workers int) (*Sensor, error) {
 		s.detector = cfg.Anomaly.NewDetector()
 		m.Window, m.Home = cfg.Anomaly.Length, cfg.Anomaly.Home
 		m.OnWindow = s.window
-		s.sources.length = m.Window
+		s.sources.length, s.samples.length = m.Window, m.Window
 		s.recent.replay = cfg.Anomaly.NewDetector()
-		m.OnPacket = func(_ uint64, nanos int64, _ *packet.Headers, counted bool) {
+		m.OnPacket = func(_ uint64, nanos int64, h *packet.Headers, counted bool) {
 			p := &s.batch[s.at]
 			s.at++
 			if counted {
 				s.sources.add(s.file, nanos)
+				s.samples.add(nanos, h)
 				if s.evidence != nil {
 					s.evidence.Packet(p)
 				}

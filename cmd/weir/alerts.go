@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -215,6 +216,9 @@ func showAlert(out io.Writer, stored *store.Alert) error {
 	fmt.Fprintf(w, "\nscore\t%s, threshold %s, model %s\n", report.Plain(*a.Score), report.Plain(a.Threshold), printable(a.Model))
 	fmt.Fprintf(w, "verdict\t%s\n", showVerdict(stored.Triage))
 	fmt.Fprintf(w, "why\t%s\n", printable(sensor.Explain(a)))
+	for _, m := range a.Apps {
+		fmt.Fprintf(w, "application\t%s, %s packets, usually %s\n", printable(m.Name), report.Plain(m.Observed), report.Plain(m.Usual))
+	}
 	for _, top := range []struct {
 		name   string
 		counts []event.Count
@@ -233,11 +237,28 @@ func showAlert(out io.Writer, stored *store.Alert) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nfeature\tobserved\texpected\tof the score\n")
+	fmt.Fprintf(w, "\nfeature\tobserved\texpected\tusually\tof the score\tmoved by\n")
 	for _, f := range a.Features[:min(10, len(a.Features))] {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.0f %%\n", printable(f.Name), report.Plain(f.Observed), report.Plain(f.Expected), 100*f.Share / *a.Score)
+		usual := "-"
+		if f.Usual != nil {
+			usual = report.Plain(f.Usual[0]) + " to " + report.Plain(f.Usual[1])
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.0f %%\t%s\n", printable(f.Name), report.Plain(f.Observed), report.Plain(f.Expected), usual, 100*f.Share / *a.Score, showMovers(f.Movers))
 	}
 	return w.Flush()
+}
+
+// showMovers names the first of each kind of mover with its part of the change.
+func showMovers(movers []event.Mover) string {
+	var parts []string
+	last := ""
+	for _, m := range movers {
+		if m.By != last {
+			last = m.By
+			parts = append(parts, fmt.Sprintf("%s %s (%.0f %%)", printable(m.By), printable(m.Name), 100*m.Part))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // newAlertsVerdict makes a command that notes what a person made of alerts.
