@@ -24,10 +24,12 @@ const (
 	TypeWindow Type = "window" // a window closed and was scored
 	TypeAlert  Type = "alert"  // a window's score reached the threshold
 	TypeStats  Type = "stats"  // counters, every ten seconds of traffic and at the end
+
+	TypeSuppressed Type = "suppressed" // a window's score reached the threshold, but an exclusion says not to raise an alert
 )
 
 // Event is one record. Exactly one of the objects is set, the one that Type names; the tuple is
-// set for labels and flows.
+// set for labels and flows; Alert is set for alerts and suppressed ones.
 type Event struct {
 	Nanos  int64 // time of the packet or window that caused it
 	Type   Type
@@ -105,7 +107,9 @@ type Alert struct {
 	Features []Feature `json:"features"`             // all 53, largest share first; the shares add up to the score
 	Apps     []Mover   `json:"apps_moved,omitempty"` // applications that moved the number of packets
 	Top      Top       `json:"top"`
-	Evidence Evidence  `json:"evidence"`
+	// Exclusion is the number of the one that suppressed the alert; 0: none did.
+	Exclusion int64    `json:"exclusion,omitempty"`
+	Evidence  Evidence `json:"evidence"`
 }
 
 // Feature is one of the 53 parts of a score.
@@ -167,6 +171,7 @@ type Stats struct {
 	Novel        uint64            `json:"novel_flows"`    // of those that ended
 	Windows      uint64            `json:"windows"`
 	Alerts       uint64            `json:"alerts"`
+	Suppressed   uint64            `json:"suppressed_alerts,omitempty"`
 	DecodeErrors map[string]uint64 `json:"decode_errors"`
 	Drops        map[string]uint64 `json:"drops"`
 	PacketRate   float64           `json:"packets_per_second"` // of traffic time, since the last stats event

@@ -29,6 +29,8 @@ type Config struct {
 	AnomalyName string          // NAME@VERSION of Anomaly
 	Emit        func(*event.Event) error
 	Capture     func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
+	// Suppress says which exclusion an alert falls under, 0 for none; it is asked when a window has closed. nil: there are none.
+	Suppress func(*event.Alert) (exclusion int64)
 }
 
 // StatsEvery is how much traffic time lies between two stats events.
@@ -157,7 +159,7 @@ func (s *Sensor) stats(now int64) {
 	c := s.meter.Counters()
 	st := &event.Stats{
 		Packets: c.Packets, Bytes: c.Bytes, Flows: c.Flow.Flows, ActiveFlows: uint64(c.Flow.Alive),
-		Windows: uint64(c.Window.Windows), Alerts: s.summary.AlertCount,
+		Windows: uint64(c.Window.Windows), Alerts: s.summary.AlertCount, Suppressed: s.summary.Suppressed,
 		Labelled: s.labelled, Novel: s.novel, DecodeErrors: DecodeErrors(&c), Drops: Drops(&c), Shed: s.shed(),
 	}
 	if s.evidence != nil {

@@ -52,6 +52,13 @@ func (s *Sensor) window(w *window.Window) {
 	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: cuts(files, w.Start, end)}
 	s.explain(&alert, seen)
 	s.samples.drop(seen)
+	if s.cfg.Suppress != nil {
+		if alert.Exclusion = s.cfg.Suppress(&alert); alert.Exclusion != 0 {
+			s.summary.Suppressed++
+			s.emit(&event.Event{Nanos: end, Type: event.TypeSuppressed, Alert: &alert})
+			return
+		}
+	}
 	s.keep(&alert.Evidence, &r)
 	s.emit(&event.Event{Nanos: end, Type: event.TypeAlert, Alert: &alert})
 	if s.incident.Windows == 0 || !s.incident.Join(w.Start, w.Length, r.Score) {

@@ -105,7 +105,7 @@ func (d *Disk) check(ctx context.Context) error {
 		return d.damaged(err)
 	case id != applicationID:
 		return fmt.Errorf("store: %s is not the database of a store", d.path(database))
-	case version != schemaVersion:
+	case version < 1 || version > schemaVersion:
 		return fmt.Errorf("store: %s has layout %d, this weir knows %d", d.path(database), version, schemaVersion)
 	}
 	return nil
@@ -234,6 +234,9 @@ func (w *DiskWriter) start(ctx context.Context) (err error) {
 	if err := w.check(ctx); err != nil {
 		return err
 	}
+	if err := upgrade(ctx, w.write); err != nil {
+		return w.damaged(err)
+	}
 	if err := w.sweep(ctx); err != nil {
 		return err
 	}
@@ -260,7 +263,7 @@ func (w *DiskWriter) makeDatabase(ctx context.Context) error {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; BEGIN;%sCOMMIT", applicationID, schemaVersion, schema))
+	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; BEGIN;%sCOMMIT", applicationID, schemaVersion, schema+exclusionSchema))
 	if err = errors.Join(err, db.Close()); err != nil { // Close moves all that is in the log into the database
 		return hidden.failed(err)
 	}

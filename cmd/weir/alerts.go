@@ -31,17 +31,18 @@ so on. A command that takes an ID takes either.`,
 		newAlertsVerdict("confirm", "Note that alerts are right", store.Confirmed),
 		newAlertsVerdict("dismiss", "Note that there is nothing to alerts", store.Dismissed),
 		newAlertsVerdict("reopen", "Take back what was noted of alerts", store.Untriaged),
-		newAlertsExport(g),
+		newAlertsExport(g), newAlertsExclude(g), newAlertsExclusions(g), newAlertsInclude(),
 	)
 	return c
 }
 
 func newAlertsList(g *shared) *cobra.Command {
 	var (
-		asked   past
-		verdict string
-		limit   int
-		asJSON  bool
+		asked      past
+		verdict    string
+		limit      int
+		asJSON     bool
+		suppressed bool
 	)
 	c := &cobra.Command{
 		Use:   "list",
@@ -61,6 +62,9 @@ func newAlertsList(g *shared) *cobra.Command {
 				return err
 			}
 			defer s.Close()
+			if suppressed {
+				return listSuppressed(c, g, s, store.SuppressedQuery{Range: when}, asJSON)
+			}
 			q.Range = when
 			incidents, err := s.Incidents(c.Context(), q)
 			if err != nil {
@@ -94,6 +98,7 @@ func newAlertsList(g *shared) *cobra.Command {
 		},
 	}
 	asked.flags(c, "")
+	c.Flags().BoolVar(&suppressed, "suppressed", false, "the alerts that exclusions suppressed instead")
 	c.Flags().StringVar(&verdict, "verdict", "", "only those with this verdict: open, confirmed or dismissed")
 	c.Flags().IntVar(&limit, "limit", 0, "only the newest so many; 0: all")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each incident")

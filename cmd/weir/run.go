@@ -98,6 +98,9 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				return finish(finishPage(err))
 			}
 			cfg.Emit = keep.beside(cfg.Emit)
+			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
+				return finish(finishPage(errors.Join(err, keep.close())))
+			}
 			s, err := sensor.New(cfg, g.workers)
 			if err != nil {
 				return finish(finishPage(errors.Join(usageError{err}, keep.close())))
@@ -199,6 +202,9 @@ func printSummary(s *sensor.Summary, took time.Duration) {
 	}
 	if c.Window.Windows > 0 {
 		fmt.Fprintf(out, "\n%d windows, %d alerts in %d incidents\n", c.Window.Windows, s.AlertCount, s.Incidents)
+	}
+	if s.Suppressed > 0 {
+		fmt.Fprintf(out, "%d more alerts are suppressed by exclusions (weir alerts exclusions)\n", s.Suppressed)
 	}
 	for i, a := range s.Alerts {
 		if i == 10 {
