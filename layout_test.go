@@ -17,10 +17,10 @@ const module = "github.com/weirnet/weir"
 // order lists every package from the bottom up: a package imports only packages above it in
 // this list. What stands on one line may not import each other.
 var order = [][]string{
-	{"bench/attack", "internal/kernel", "nn/graph", "nn/safetensors", "packet", "report"},
+	{"bench/attack", "internal/kernel", "internal/lock", "nn/graph", "nn/safetensors", "packet", "report"},
 	{"nn", "nn/infer", "nn/onnx", "capture", "capture/filter", "model"},
 	{"flow", "window"},
-	{"meter", "event"},
+	{"meter", "event", "evidence"},
 	{"classify", "anomaly"},
 	{"dataset", "evaluate", "store"},
 	{"train", "sensor", "store/storetest"},
@@ -38,6 +38,7 @@ var forbidden = map[string][]string{
 	"window":   {"nn", "model"},
 	"meter":    {"nn", "model"},
 	"event":    {"nn", "model", "meter"},
+	"evidence": {"nn", "model", "flow"}, // packets and the windows that they count in, no more
 	"lab":      {"cmd/weir", "sensor", "train"},
 	"store":    {"packet", "capture", "flow", "meter", "nn", "model", "classify"}, // history knows events, no packets
 
