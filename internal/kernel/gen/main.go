@@ -39,6 +39,7 @@ func generate() (map[string][]byte, error) {
 	_, err := t.Funcs(template.FuncMap{
 		"row": row, "acc": acc, "upTo": upTo, "downFrom": downFrom,
 		"add": func(a, b int) int { return a + b }, "mul": func(a, b int) int { return a * b },
+		"mod": func(a, b int) int { return a % b },
 		"body": func(s step) (string, error) {
 			var text strings.Builder
 			err := t.ExecuteTemplate(&text, s.TemplateName(), s)
@@ -60,6 +61,10 @@ func generate() (map[string][]byte, error) {
 		execute("gemm_"+set.Name+"_amd64.s", "gemm.s.tmpl", set)
 		execute("elementwise_"+set.Name+"_amd64.s", "elementwise.s.tmpl", set)
 	}
+	for _, p := range packedSets {
+		execute(p.File(), "packed.s.tmpl", p)
+	}
+	execute("peak/peak_amd64.s", "peak.s.tmpl", peakLoops())
 	execute("elementwise_amd64.go", "elementwise_amd64.go.tmpl", ops)
 	execute("elementwise_noasm.go", "elementwise_noasm.go.tmpl", ops)
 	return files, err
