@@ -39,7 +39,8 @@ func generate() (map[string][]byte, error) {
 	_, err := t.Funcs(template.FuncMap{
 		"row": row, "acc": acc, "upTo": upTo, "downFrom": downFrom,
 		"add": func(a, b int) int { return a + b }, "mul": func(a, b int) int { return a * b },
-		"mod": func(a, b int) int { return a % b },
+		"mod":  func(a, b int) int { return a % b },
+		"list": func(items ...string) []string { return items }, "maskedLoad": maskedLoad, "maskedStore": maskedStore,
 		"body": func(s step) (string, error) {
 			var text strings.Builder
 			err := t.ExecuteTemplate(&text, s.TemplateName(), s)
@@ -60,6 +61,7 @@ func generate() (map[string][]byte, error) {
 	for _, set := range []vectors{avx512, avx2} {
 		execute("gemm_"+set.Name+"_amd64.s", "gemm.s.tmpl", set)
 		execute("elementwise_"+set.Name+"_amd64.s", "elementwise.s.tmpl", set)
+		execute("rows_"+set.Name+"_amd64.s", "rows.s.tmpl", set)
 	}
 	for _, p := range packedSets {
 		execute(p.File(), "packed.s.tmpl", p)
