@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"iter"
 	"slices"
 
 	"github.com/weirnet/weir/internal/kernel"
@@ -43,7 +42,17 @@ func NewBottleneck(name string, in Image, mid, out, stride int) *Bottleneck {
 func (b *Bottleneck) Forward(p Pass, x []float32) []float32 {
 	n := rows("Bottleneck", x, b.In.Size())
 	b.in = given{x, b.In.Size()}
-	b.narrow.run(p, n, &b.in)
+	b.narrow.begin(p, n, &b.in)
+	if b.projection != nil {
+		b.projection.begin(p, n, &b.in)
+	}
+	for lo, hi := range ranges(n, b.imagesAtATime()) {
+		b.narrow.convolve(lo, hi)
+		if b.projection != nil {
+			b.projection.convolve(lo, hi)
+		}
+	}
+	b.narrow.Norm.settle()
 	b.middle.run(p, n, b.narrow)
 	b.widen.run(p, n, b.middle)
 	b.y = sized(b.y, n*b.Out.Size())
@@ -52,29 +61,26 @@ func (b *Bottleneck) Forward(p Pass, x []float32) []float32 {
 		kernel.AddReLU(b.y, b.y, x)
 		return b.y
 	}
-	b.projection.run(p, n, &b.in)
+	b.projection.Norm.settle()
 	body, shortcut := b.widen.Norm, b.projection.Norm
 	b.offset = sized(b.offset, len(body.offset))
 	for j := range b.offset {
 		b.offset[j] = body.offset[j] + shortcut.offset[j]
 	}
-	for lo, hi := range b.blocks() {
+	for lo, hi := range ranges(len(b.y), blockRows*b.Out.Channels) {
 		kernel.Affine2(b.y[lo:hi], b.widen.z[lo:hi], b.projection.z[lo:hi], body.gain, shortcut.gain, b.offset)
 		kernel.ReLU(b.y[lo:hi], b.y[lo:hi])
 	}
 	return b.y
 }
 
-// blocks are the ranges of y that hold blockRows rows each.
-func (b *Bottleneck) blocks() iter.Seq2[int, int] {
-	return func(yield func(lo, hi int) bool) {
-		step := blockRows * b.Out.Channels
-		for lo := 0; lo < len(b.y); lo += step {
-			if !yield(lo, min(lo+step, len(b.y))) {
-				return
-			}
-		}
+// imagesAtATime is how many images go through both ways together.
+func (b *Bottleneck) imagesAtATime() int {
+	n := b.narrow.Conv.imagesAtATime()
+	if b.projection != nil {
+		n = min(n, b.projection.Conv.imagesAtATime())
 	}
+	return n
 }
 
 // Backward maps (n, Out) to (n, In).
@@ -84,7 +90,7 @@ func (b *Bottleneck) Backward(dy []float32) []float32 {
 	if b.projection != nil {
 		b.projection.Norm.beginGrad(len(dy))
 	}
-	for lo, hi := range b.blocks() {
+	for lo, hi := range ranges(len(dy), blockRows*b.Out.Channels) {
 		d := dy[lo:hi]
 		kernel.ReLUGrad(d, d, b.y[lo:hi])
 		b.widen.Norm.observeGrad(d)
@@ -95,13 +101,20 @@ func (b *Bottleneck) Backward(dy []float32) []float32 {
 	b.dWiden = sized(b.dWiden, n*b.widen.Conv.In.Size())
 	b.dNarrow = sized(b.dNarrow, n*b.middle.Conv.In.Size())
 	b.dx = sized(b.dx, n*b.In.Size())
-	b.widen.back(b.dWiden, dy, b.middle, false)
-	b.middle.back(b.dNarrow, b.dWiden, b.narrow, false)
-	b.narrow.back(b.dx, b.dNarrow, nil, false)
+	b.widen.back(b.dWiden, dy, b.middle)
+	b.middle.back(b.dNarrow, b.dWiden, b.narrow)
+	b.narrow.beginBack(true)
 	if b.projection != nil {
-		b.projection.back(b.dx, dy, nil, true)
-	} else {
-		kernel.Add(b.dx, dy)
+		b.projection.beginBack(true)
+	}
+	for lo, hi := range ranges(n, b.imagesAtATime()) {
+		x := b.in.images(lo, hi)
+		b.narrow.correlate(b.dx, b.dNarrow, x, lo, hi, false)
+		if b.projection != nil {
+			b.projection.correlate(b.dx, dy, x, lo, hi, true)
+		} else {
+			kernel.Add(b.dx[lo*b.In.Size():hi*b.In.Size()], dy[lo*b.In.Size():])
+		}
 	}
 	return b.dx
 }
