@@ -51,8 +51,7 @@ func run(name, profile string, workers, batch, shard, steps, rounds int, file st
 	step := func() {
 		p := nn.Pass{Seed: 1, Step: adam.Steps()}
 		replicas.Train(p, batch, shard, func(n network, p nn.Pass, lo, hi int) float64 { return n.train(p, lo, hi) })
-		nn.ClipGrad(params, 1)
-		adam.Step(1e-4)
+		replicas.Step(adam, 1, 1e-4)
 	}
 	for range 3 {
 		step() // buffers grow

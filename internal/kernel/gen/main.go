@@ -63,6 +63,7 @@ func generate() (map[string][]byte, error) {
 		execute("elementwise_"+set.Name+"_amd64.s", "elementwise.s.tmpl", set)
 		execute("rows_"+set.Name+"_amd64.s", "rows.s.tmpl", set)
 	}
+	execute("squares_amd64.s", "squares.s.tmpl", []vectors{avx512, avx2})
 	for _, p := range packedSets {
 		execute(p.File(), "packed.s.tmpl", p)
 	}

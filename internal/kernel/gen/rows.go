@@ -16,3 +16,6 @@ func maskedStore(v vectors, reg int, to string) string {
 	}
 	return fmt.Sprintf("VMASKMOVPS Y%d, Y15, %s", reg, to)
 }
+
+// Doubles is how many registers hold 32 float64.
+func (v vectors) Doubles() int { return 64 / v.Width }
