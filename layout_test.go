@@ -24,7 +24,7 @@ var order = [][]string{
 	{"classify", "anomaly"},
 	{"dataset", "evaluate", "store"},
 	{"train", "sensor", "store/storetest"},
-	{"cmd/weir", "lab", "bench/corpus", "bench/neural", "bench/path"},
+	{"cmd/weir", "lab", "bench/corpus", "bench/neural", "bench/path", "bench/training"},
 }
 
 // forbidden holds what the order alone would allow.
@@ -46,7 +46,7 @@ var forbidden = map[string][]string{
 }
 
 // flagReaders may import a flag library; nothing else reads flags.
-var flagReaders = []string{"cmd/weir", "lab", "bench/corpus", "bench/neural", "bench/path"}
+var flagReaders = []string{"cmd/weir", "lab", "bench/corpus", "bench/neural", "bench/path", "bench/training"}
 
 func TestImportsGoDown(t *testing.T) {
 	level := map[string]int{}
