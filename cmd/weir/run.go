@@ -95,7 +95,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 					cfg.Emit = nil
 				}
 				if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil {
-					return finish(finishPage(err))
+					return finish(finishPage(live.explain(err)))
 				}
 				in.onOpen, cfg.Emit = keep.captures, keep.beside(cfg.Emit)
 			}

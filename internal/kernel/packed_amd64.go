@@ -107,14 +107,14 @@ type pass struct {
 	otherSize int  // of the residual
 }
 
-func (f *FloatWeights) multiply(p *FloatProduct) {
+func (f *FloatWeights) multiply(p *FloatProduct, runs [2]Runs) {
 	if f.made == plain {
-		f.multiplyPlain(p)
+		f.multiplyPlain(p, runs)
 		return
 	}
 	s := pass{grid: p.Grid, made: f.made, tiling: tilings[f.made], parts: f.parts, dstSize: 4, otherSize: 4}
 	for i := range f.parts {
-		s.left[i] = leftOf(&p.A[i], f.runs[i], i == f.parts-1)
+		s.left[i] = leftOf(&p.A[i], runs[i], i == f.parts-1)
 	}
 	s.panel = f.k * panelCols * 4
 	s.dst = sideOf(p.Dst.Data, p.Dst.ColStride, p.Dst.RowStride)
@@ -132,14 +132,14 @@ func (f *FloatWeights) multiply(p *FloatProduct) {
 	}
 }
 
-func (b *ByteWeights) multiply(p *ByteProduct) {
+func (b *ByteWeights) multiply(p *ByteProduct, runs [2]Runs) {
 	if b.made == plain {
-		b.multiplyPlain(p)
+		b.multiplyPlain(p, runs)
 		return
 	}
 	s := pass{grid: p.Grid, made: b.made, tiling: tilings[b.made], parts: b.parts, bytes: true, dstSize: 1, otherSize: 1}
 	for i := range b.parts {
-		s.left[i] = leftOf(&p.A[i], b.runs[i], i == b.parts-1)
+		s.left[i] = leftOf(&p.A[i], runs[i], i == b.parts-1)
 	}
 	panels := len(b.start) / panelCols
 	if b.made.words() {
