@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weirnet/weir/internal/kernel/peak"
 )
 
 // cpuTime is the time that this process has had, so that what else the machine does blurs the
@@ -20,7 +22,7 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// gemmShapes are the products that package nn asks for.
+// gemmShapes are products that package nn asks for.
 var gemmShapes = []struct {
 	name           string
 	transA, transB bool
@@ -67,12 +69,10 @@ func BenchmarkGemm(b *testing.B) {
 				}
 				r := rand.New(rand.NewPCG(1, 1))
 				x, y, c := randomFloats(r, s.m*s.k), randomFloats(r, s.k*s.n), make([]float32, s.m*s.n)
-				b.ReportAllocs()
-				start := cpuTime()
-				for b.Loop() {
+				loop, known := peak.Floats(v.String())
+				besidePeak(b, s.m*s.n*s.k, func() {
 					Gemm(s.transA, s.transB, s.m, s.n, s.k, x, lda, y, ldb, 0, c, s.n)
-				}
-				b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/(cpuTime()-start).Seconds()/1e9, "GF/s")
+				}, loop, known)
 			})
 		}
 	}
