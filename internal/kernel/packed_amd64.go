@@ -159,6 +159,10 @@ func (b *ByteWeights) multiply(p *ByteProduct, runs [2]Runs) {
 	}
 	s.floor = floor(p.ReLU)
 	s.top = 255
+	start := b.start
+	if p.Start != nil {
+		start = p.Start
+	}
 	s.flatten()
 	for j := 0; j < b.n; {
 		panels := s.panels(j, b.n)
@@ -167,7 +171,7 @@ func (b *ByteWeights) multiply(p *ByteProduct, runs [2]Runs) {
 		} else {
 			s.weights = unsafe.Pointer(&b.data[j/panelCols*s.panel])
 		}
-		s.start = unsafe.Pointer(&b.start[j])
+		s.start = unsafe.Pointer(&start[j])
 		s.scale, s.bias = unsafe.Pointer(&b.scale[j]), unsafe.Pointer(&b.bias[j])
 		s.column(j, panels)
 		j += panels * panelCols

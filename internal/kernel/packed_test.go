@@ -344,7 +344,7 @@ func TestPackedCut(t *testing.T) {
 			w[i] = int8(r.Uint32())
 		}
 		bytes := PackBytes(w, n, randomFloats(r, n), randomFloats(r, n), parts...)
-		for _, length := range []int{1, 2, 5, 16, 33, 60, 61} {
+		for _, length := range []int{1, 2, 5, 16, 33, 52, 61} {
 			a, x := randomFloats(r, m*other), make([]float32, m*k)
 			b, y := make([]uint8, m*other+4), make([]uint8, m*k+4)
 			for i := range b {
@@ -371,6 +371,33 @@ func TestPackedCut(t *testing.T) {
 			}
 			if ofBytes[0] != ofBytes[1] {
 				t.Errorf("bytes cut after %d give other sums", length)
+			}
+
+			// What is left out need not be zeros where sums start with it.
+			start := make([]int32, (n+15)/16*16)
+			for e := length; e < k; e++ {
+				for i := range m {
+					y[i*k+e] = uint8(e * 7)
+				}
+				for j := range n {
+					start[j] += int32(uint8(e*7)) * int32(w[(other+e)*n+j])
+				}
+			}
+			for i, cut := range []int{0, length} {
+				p := ByteProduct{
+					Grid: Grid{m, 1}, A: [2]Left[uint8]{{Data: b, RowStride: other}, {Data: y, RowStride: k}},
+					Floats: Places[float32]{ofBytes[i][:], n, 0}, Cut: cut,
+				}
+				if length%4 != 0 {
+					p.Cut = 0 // groups of four are not cut apart
+				}
+				if p.Cut > 0 {
+					p.Start = start
+				}
+				bytes.Multiply(&p)
+			}
+			if ofBytes[0] != ofBytes[1] {
+				t.Errorf("bytes cut after %d give other sums from a start", length)
 			}
 		}
 	})
