@@ -25,9 +25,11 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/weirnet/weir/nn"
+	"github.com/weirnet/weir/nn/infer"
 	"github.com/weirnet/weir/nn/safetensors"
 	"github.com/weirnet/weir/window"
 )
@@ -74,6 +76,9 @@ type Model struct {
 	Settings
 	net      *network
 	distance distance // of the default profile
+
+	once    sync.Once // see NewDetector
+	program *infer.Program
 }
 
 // distanceTensor is the name of the matrix of the default profile's distance among the weights.

@@ -295,7 +295,7 @@ func (t *trainer) run(ctx context.Context) error {
 	schedule := nn.CosineRate(t.o.Rate, t.o.Rate/50, 0, uint64(epochs*perEpoch))
 	order := make([]int, n)
 	x, target := make([]float32, t.o.Batch*steps*features), make([]float32, t.o.Batch*steps*features)
-	lengths := slices.Repeat(sequence, t.o.Batch)
+	lengths := slices.Repeat([]int{steps}, t.o.Batch)
 	for t.epoch < epochs {
 		for i := range order {
 			order[i] = i
@@ -346,14 +346,13 @@ func (t *trainer) begin() {
 	t.adam = nn.NewAdam(net.Params(), 0)
 }
 
-// each runs a network over all sequences of a part and calls f with the windows and what the
-// network made of them, (steps, features) each.
+// each runs a network, compiled as for a Detector, over all sequences of a part and calls f with the
+// windows and what the network made of them, (steps, features) each.
 func each(net *network, p *part, f func(seq int, x, y []float32)) {
 	const batch = 256
 	const size = steps * features
-	net = net.share()
+	w := net.compile(batch).NewWorker()
 	x := make([]float32, batch*size)
-	lengths := slices.Repeat(sequence, batch)
 	order := make([]int, 0, batch)
 	for at := 0; at < len(p.seqs); at += batch {
 		order = order[:0]
@@ -361,9 +360,12 @@ func each(net *network, p *part, f func(seq int, x, y []float32)) {
 			order = append(order, i)
 		}
 		p.gather(x, order)
-		y := net.forward(nn.Pass{}, x[:len(order)*size], lengths[:len(order)])
+		for k := range order {
+			w.SetFloats(0, k, x[k*size:(k+1)*size])
+		}
+		w.Run(len(order))
 		for k, seq := range order {
-			f(seq, x[k*size:(k+1)*size], y[k*size:(k+1)*size])
+			f(seq, x[k*size:(k+1)*size], w.Output(0, k))
 		}
 	}
 }

@@ -157,7 +157,7 @@ func apart(in *input, p *model.Package, learned *anomalyTraining) (from int64, s
 		return learned.Until, "by time: trained on windows before " + until + ", tested on those from then on", nil
 	}
 	if unknown(inputs) || unknown(p.Training.Files) {
-		return math.MinInt64, "not known: captures came through a pipe, which cannot be recognised; that the detector was not trained on them is for you to know", nil
+		return math.MinInt64, "not known: captures came through a pipe or weights from elsewhere, which cannot be recognised; that the detector was not trained on them is for you to know", nil
 	}
 	return math.MinInt64, "by capture: the detector was trained on none of the tested captures", nil
 }

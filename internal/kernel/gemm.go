@@ -173,9 +173,11 @@ func (p *product) columns(from, k, j, cols int, b []float32, step, panel int) {
 // 16 floats, 6×2 of 8, 2×4 of 1. A tile of at most wideRows rows may instead have exactly wideCols
 // columns, so that a product of one row has more than two sums under way.
 var shapes = [...]struct{ rows, cols, wideRows, wideCols int }{
-	plain:  {rows: 2, cols: 4},
-	avx2:   {rows: 6, cols: 16, wideRows: 1, wideCols: 64},
-	avx512: {rows: 14, cols: 32, wideRows: 3, wideCols: 128},
+	plain:      {rows: 2, cols: 4},
+	avx2:       {rows: 6, cols: 16, wideRows: 1, wideCols: 64},
+	avx2VNNI:   {rows: 6, cols: 16, wideRows: 1, wideCols: 64},
+	avx512:     {rows: 14, cols: 32, wideRows: 3, wideCols: 128},
+	avx512VNNI: {rows: 14, cols: 32, wideRows: 3, wideCols: 128},
 }
 
 // tile is the work of one call of a micro-kernel: rows×cols of C, at most as large as
