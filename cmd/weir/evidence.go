@@ -98,13 +98,25 @@ func evidenceComment(source store.Source, cfg *sensor.Config) string {
 	return strings.Join(lines, "\n")
 }
 
+// read takes how reading went. Where it was broken off, windows that close at the end of the sensor lack packets: what is kept of
+// them would stand in the way of the whole ones when the same command goes on.
+func (e *evidenceFlags) read(err error, s *sensor.Sensor) error {
+	if e.recorder == nil || err == nil || onlyPartly(err) {
+		return nil
+	}
+	s.KeepEvidence(nil)
+	return e.close()
+}
+
 // close ends the keeping, and says what is missing.
 func (e *evidenceFlags) close() error {
 	if e.recorder == nil {
 		return nil
 	}
-	err := e.recorder.Close()
-	for reason, n := range e.recorder.Lost() {
+	r := e.recorder
+	e.recorder = nil
+	err := r.Close()
+	for reason, n := range r.Lost() {
 		slog.Warn(fmt.Sprintf("%d packets are missing from what is kept of alerts: %s", n, reason))
 	}
 	return err

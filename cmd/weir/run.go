@@ -114,13 +114,13 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			var readErr error
 			if watching {
 				if err := errors.Join(keep.watching(live.interfaces), proof.begin(&keep, s, &cfg, live.section(), false)); err != nil {
-					return finish(finishPage(errors.Join(err, proof.close(), keep.close())))
+					return finish(finishPage(errors.Join(live.explain(err), proof.close(), keep.close())))
 				}
 				readErr = live.watch(c.Context(), g, s, w.Flush)
 			} else {
 				readErr = in.read(c.Context(), s.Wait, func(r *capture.Reader, batch []capture.Packet) error { return s.Add(r.File(), batch) })
 			}
-			kept := keep.read(readErr)
+			kept := errors.Join(keep.read(readErr), proof.read(readErr, s))
 			summary, err := s.Close()
 			if err := finish(errors.Join(err, kept, proof.close(), keep.close(), w.Flush())); err != nil {
 				return finishPage(err)
