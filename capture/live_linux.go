@@ -81,7 +81,8 @@ func OpenLive(cfg LiveConfig) (*Live, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	l := &Live{control: control, hold: cfg.BlockTimeout + holdBack, complete: math.MinInt64, opened: time.Now()}
+	now := time.Now()
+	l := &Live{control: control, hold: cfg.BlockTimeout + holdBack, complete: math.MinInt64, opened: now, counted: now, asked: now}
 	for _, name := range cfg.Interfaces {
 		if err := l.open(name, cfg); err != nil {
 			l.Close()
@@ -331,7 +332,7 @@ func (l *Live) Read(batch []Packet) (int, error) {
 			}
 		}
 		if now.Sub(l.counted) >= countEvery {
-			if err := l.count(now); err != nil {
+			if err := l.count(now, now.Sub(l.asked) >= askEvery); err != nil {
 				return 0, err
 			}
 		}
@@ -344,8 +345,7 @@ func (l *Live) Read(batch []Packet) (int, error) {
 			l.stepped, l.step = l.stepped+l.step.by, clockStep{}
 			return 0, nil
 		case !waiting && !lent && !l.stopped.IsZero() && now.Sub(l.stopped) > l.hold:
-			l.asked = time.Time{}
-			if err := l.count(now); err != nil {
+			if err := l.count(now, true); err != nil {
 				return 0, err
 			}
 			return 0, io.EOF
@@ -535,15 +535,10 @@ const (
 	askEvery   = time.Second
 )
 
-// count asks the kernel for its counts, which begin anew each time that they are read, and looks after interfaces
-// that are down.
-func (l *Live) count(now time.Time) error {
-	ask := now.Sub(l.asked) >= askEvery
-	l.counted = now
-	if ask {
-		l.asked = now
-	}
-	var lost uint64
+// count asks the kernel for its counts, which begin anew each time that they are read, and if wished drivers for theirs. It
+// looks after interfaces that are down then, too.
+func (l *Live) count(now time.Time, ask bool) error {
+	var dropped, untaken uint64
 	for _, i := range l.interfaces {
 		for _, fd := range i.sockets {
 			s, err := unix.GetsockoptTpacketStatsV3(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
@@ -552,24 +547,40 @@ func (l *Live) count(now time.Time) error {
 			}
 			i.counts.Received += uint64(s.Packets) // dropped ones included
 			i.counts.Dropped += uint64(s.Drops)
-			lost += uint64(s.Drops)
+			dropped += uint64(s.Drops)
 		}
 		if !ask || i.index == 0 {
 			continue
 		}
 		if total := missed(i.counts.Interface); total > i.missed && !i.counts.Gone {
 			i.counts.Missed += total - i.missed
-			lost += total - i.missed
+			untaken += total - i.missed
 			i.missed = total
 		}
 		if i.counts.Down {
 			l.lookAfter(i)
 		}
 	}
-	if lost > 0 {
-		l.losses = append(l.losses, Loss{now.UnixNano(), lost})
+	l.losses = appendLosses(l.losses, l.counted, now, dropped)
+	l.losses = appendLosses(l.losses, l.asked, now, untaken)
+	l.counted = now
+	if ask {
+		l.asked = now
 	}
 	return nil
+}
+
+// appendLosses spreads packets that were lost after since and no later than now evenly over that time: one loss for each
+// countEvery or packet, and a few thousand at most, so that an hour in which nobody read costs no more.
+func appendLosses(losses []Loss, since, now time.Time, packets uint64) []Loss {
+	const most = 4096
+	passed := now.Sub(since)
+	parts := min(uint64(max((passed+countEvery-1)/countEvery, 1)), packets, most)
+	for k := range parts {
+		before := passed / time.Duration(parts) * time.Duration(parts-1-k)
+		losses = append(losses, Loss{now.Add(-before).UnixNano(), packets*(k+1)/parts - packets*k/parts})
+	}
+	return losses
 }
 
 // wait waits for packets, or while some are held back, at most so long.

@@ -80,9 +80,9 @@ func PackFloats(w []float32, n int, bias []float32, parts ...Runs) *FloatWeights
 		panic(fmt.Sprintf("kernel: PackFloats: %d biases for %d columns", len(bias), n))
 	}
 	panels := (n + panelCols - 1) / panelCols
-	f.bias = alignedFloats(panels * panelCols)
+	f.bias = make([]float32, panels*panelCols)
 	copy(f.bias, bias)
-	f.data = alignedFloats(panels * panelCols * f.k)
+	f.data = make([]float32, panels*panelCols*f.k)
 	packB(f.data, w, false, f.k, n, n, panelCols)
 	return f
 }
@@ -94,6 +94,10 @@ type FloatProduct struct {
 	Residual Places[float32]  // added before the ReLU; none without Data
 	ReLU     bool
 	Dst      Places[float32]
+
+	// Cut says that in every row the last part, of one run, has zeros from element Cut on, and
+	// leaves them out; 0: it does not say.
+	Cut int
 }
 
 // Multiply computes, for each place and each column j of the weights,
@@ -116,14 +120,15 @@ func (f *FloatWeights) Multiply(p *FloatProduct) {
 		return
 	}
 	p.check()
+	runs := cut(f.runs, f.parts, p.Cut)
 	for i := range f.parts {
-		checkLeft("float", &p.A[i], p.Grid, f.runs[i], f.runs[i].Length)
+		checkLeft("float", &p.A[i], p.Grid, runs[i], runs[i].Length)
 	}
 	checkPlaces("Dst", &p.Dst, p.Grid, f.n)
 	if p.Residual.Data != nil {
 		checkPlaces("Residual", &p.Residual, p.Grid, f.n)
 	}
-	f.multiply(p)
+	f.multiply(p, runs)
 }
 
 // ByteWeights is a right matrix of int8 with a scale and a bias for each column, packed for the
@@ -156,7 +161,7 @@ func PackBytes(w []int8, n int, scale, bias []float32, parts ...Runs) *ByteWeigh
 		panic(fmt.Sprintf("kernel: PackBytes: %d scales and %d biases for %d columns", len(scale), len(bias), n))
 	}
 	panels := (n + panelCols - 1) / panelCols
-	b.scale, b.bias = alignedFloats(panels*panelCols), alignedFloats(panels*panelCols)
+	b.scale, b.bias = make([]float32, panels*panelCols), make([]float32, panels*panelCols)
 	b.start = make([]int32, panels*panelCols)
 	copy(b.scale, scale)
 	copy(b.bias, bias)
@@ -183,6 +188,10 @@ type ByteProduct struct {
 
 	Floats Places[float32] // or this
 	ReLU   bool            // for Floats; bytes have no negative numbers
+
+	// Cut says that in every row the last part, of one run, has zero bytes from element Cut on, as
+	// numbers too, and leaves them out; 0: it does not say.
+	Cut int
 }
 
 // Multiply computes, for each place and each column j of the weights,
@@ -211,8 +220,9 @@ func (b *ByteWeights) Multiply(p *ByteProduct) {
 		return
 	}
 	p.check()
+	runs := cut(b.runs, b.parts, p.Cut)
 	for i := range b.parts {
-		checkLeft("byte", &p.A[i], p.Grid, b.runs[i], (b.runs[i].Length+3)&^3)
+		checkLeft("byte", &p.A[i], p.Grid, runs[i], (runs[i].Length+3)&^3)
 	}
 	if (p.Dst.Data == nil) == (p.Floats.Data == nil) {
 		panic("kernel: a product of bytes is written either as bytes or as floats")
@@ -225,7 +235,20 @@ func (b *ByteWeights) Multiply(p *ByteProduct) {
 	if p.Residual.Data != nil {
 		checkPlaces("Residual", &p.Residual, p.Grid, b.n)
 	}
-	b.multiply(p)
+	b.multiply(p, runs)
+}
+
+// cut shortens the last part.
+func cut(runs [2]Runs, parts, length int) [2]Runs {
+	last := &runs[parts-1]
+	if length == 0 {
+		return runs
+	}
+	if last.Segments != 1 || length < 0 || length > last.Length || last.Zero != 0 {
+		panic(fmt.Sprintf("kernel: %d runs of %d elements cut after %d", last.Segments, last.Length, length))
+	}
+	last.Length = length
+	return runs
 }
 
 func (g Grid) check() {
@@ -274,6 +297,3 @@ func checkPlaces[T float32 | uint8](name string, p *Places[T], g Grid, n int) {
 		panic(fmt.Sprintf("kernel: %s of %d elements, needs %d", name, len(p.Data), need))
 	}
 }
-
-// alignedFloats are zeros at the start of a cache line.
-func alignedFloats(n int) []float32 { return make([]float32, n) }

@@ -3,7 +3,7 @@
 package kernel
 
 import (
-	"math"
+	"sync"
 	"unsafe"
 )
 
@@ -107,21 +107,21 @@ type pass struct {
 	otherSize int  // of the residual
 }
 
-func (f *FloatWeights) multiply(p *FloatProduct) {
+func (f *FloatWeights) multiply(p *FloatProduct, runs [2]Runs) {
 	if f.made == plain {
-		f.multiplyPlain(p)
+		f.multiplyPlain(p, runs)
 		return
 	}
 	s := pass{grid: p.Grid, made: f.made, tiling: tilings[f.made], parts: f.parts, dstSize: 4, otherSize: 4}
 	for i := range f.parts {
-		s.left[i] = leftOf(&p.A[i], f.runs[i], i == f.parts-1)
+		s.left[i] = leftOf(&p.A[i], runs[i], i == f.parts-1)
 	}
 	s.panel = f.k * panelCols * 4
 	s.dst = sideOf(p.Dst.Data, p.Dst.ColStride, p.Dst.RowStride)
 	if p.Residual.Data != nil {
 		s.add, s.residual = true, sideOf(p.Residual.Data, p.Residual.ColStride, p.Residual.RowStride)
 	}
-	s.setFloor(p.ReLU)
+	s.floor = floor(p.ReLU)
 	s.flatten()
 	for j := 0; j < f.n; {
 		panels := s.panels(j, f.n)
@@ -132,14 +132,14 @@ func (f *FloatWeights) multiply(p *FloatProduct) {
 	}
 }
 
-func (b *ByteWeights) multiply(p *ByteProduct) {
+func (b *ByteWeights) multiply(p *ByteProduct, runs [2]Runs) {
 	if b.made == plain {
-		b.multiplyPlain(p)
+		b.multiplyPlain(p, runs)
 		return
 	}
 	s := pass{grid: p.Grid, made: b.made, tiling: tilings[b.made], parts: b.parts, bytes: true, dstSize: 1, otherSize: 1}
 	for i := range b.parts {
-		s.left[i] = leftOf(&p.A[i], b.runs[i], i == b.parts-1)
+		s.left[i] = leftOf(&p.A[i], runs[i], i == b.parts-1)
 	}
 	panels := len(b.start) / panelCols
 	if b.made.words() {
@@ -157,7 +157,7 @@ func (b *ByteWeights) multiply(p *ByteProduct) {
 		s.add, s.residual = true, sideOf(p.Residual.Data, p.Residual.ColStride, p.Residual.RowStride)
 		s.residualScale = p.ResidualScale
 	}
-	s.setFloor(p.ReLU)
+	s.floor = floor(p.ReLU)
 	s.top = 255
 	s.flatten()
 	for j := 0; j < b.n; {
@@ -176,13 +176,6 @@ func (b *ByteWeights) multiply(p *ByteProduct) {
 
 // words reports whether the variant multiplies bytes as words.
 func (v variant) words() bool { return v == avx512 || v == avx2 }
-
-func (s *pass) setFloor(relu bool) {
-	s.floor = float32(math.Inf(-1))
-	if relu {
-		s.floor = 0
-	}
-}
 
 // flatten makes one line of the grid where places are equally far apart throughout.
 func (s *pass) flatten() {
@@ -308,18 +301,23 @@ func (s *pass) run() {
 	}
 }
 
+// margin is memory for a tile of whole panels: what is written, the residual.
+type margin struct{ own, other [14 * panelCols * 4]byte }
+
+var margins = sync.Pool{New: func() any { return new(margin) }}
+
 // cut is band for the columns of a cut panel: each tile is computed into memory of its own, and
 // the columns that there are go to and fro.
 func (s *pass) cut(y, x, j, bases, high, tiles int) {
-	var own, other [14 * panelCols * 4]byte
+	m := margins.Get().(*margin)
 	dst, residual := s.dst, s.residual
 	dst.set(s.grid, y, x, j*s.dstSize, bases, high)
 	residual.set(s.grid, y, x, j*s.otherSize, bases, high)
 	for i := range s.parts {
 		s.left[i].set(s.grid, y, x, 0, bases, high)
 	}
-	s.dst = side{base: unsafe.Pointer(&own), row: panelCols * s.dstSize, group: high * panelCols * s.dstSize}
-	s.residual = side{base: unsafe.Pointer(&other), row: panelCols * s.otherSize, group: high * panelCols * s.otherSize}
+	s.dst = side{base: unsafe.Pointer(&m.own), row: panelCols * s.dstSize, group: high * panelCols * s.dstSize}
+	s.residual = side{base: unsafe.Pointer(&m.other), row: panelCols * s.otherSize, group: high * panelCols * s.otherSize}
 	for range tiles {
 		if s.add {
 			copyRows(&s.residual, &residual, bases, high, s.columns*s.otherSize)
@@ -331,6 +329,7 @@ func (s *pass) cut(y, x, j, bases, high, tiles int) {
 		residual.at += residual.next
 	}
 	s.dst, s.residual = dst, residual
+	margins.Put(m)
 }
 
 // copyRows copies the rows of a tile.

@@ -8,7 +8,7 @@ import "math"
 func (l *Left[T]) at(g Grid, i int) int   { return i/g.Width*l.RowStride + i%g.Width*l.ColStride }
 func (p *Places[T]) at(g Grid, i int) int { return i/g.Width*p.RowStride + i%g.Width*p.ColStride }
 
-func (f *FloatWeights) multiplyPlain(p *FloatProduct) {
+func (f *FloatWeights) multiplyPlain(p *FloatProduct, runs [2]Runs) {
 	m := p.Height * p.Width
 	for i := 0; i < m; i += 2 {
 		for j := 0; j < f.n; j += 4 {
@@ -16,7 +16,7 @@ func (f *FloatWeights) multiplyPlain(p *FloatProduct) {
 			b := f.bias[j : j+4]
 			s := [2][4]float32{{b[0], b[1], b[2], b[3]}, {b[0], b[1], b[2], b[3]}}
 			for part := range f.parts {
-				panel = floatSums(&s, &p.A[part], f.runs[part], p.A[part].at(p.Grid, i), p.A[part].at(p.Grid, min(i+1, m-1)), panel)
+				panel = floatSums(&s, &p.A[part], runs[part], p.A[part].at(p.Grid, i), p.A[part].at(p.Grid, min(i+1, m-1)), panel)
 			}
 			for r := range min(2, m-i) {
 				row := s[r][:min(4, f.n-j)]
@@ -93,7 +93,7 @@ func (b *ByteWeights) pack(w []int8) {
 	}
 }
 
-func (b *ByteWeights) multiplyPlain(p *ByteProduct) {
+func (b *ByteWeights) multiplyPlain(p *ByteProduct, runs [2]Runs) {
 	m := p.Height * p.Width
 	panelSize := len(b.data) / (len(b.start) / panelCols)
 	for i := 0; i < m; i += 2 {
@@ -102,7 +102,7 @@ func (b *ByteWeights) multiplyPlain(p *ByteProduct) {
 			z := b.start[j : j+4]
 			s := [2][4]int32{{z[0], z[1], z[2], z[3]}, {z[0], z[1], z[2], z[3]}}
 			for part := range b.parts {
-				panel = byteSums(&s, &p.A[part], b.runs[part], p.A[part].at(p.Grid, i), p.A[part].at(p.Grid, min(i+1, m-1)), panel)
+				panel = byteSums(&s, &p.A[part], runs[part], p.A[part].at(p.Grid, i), p.A[part].at(p.Grid, min(i+1, m-1)), panel)
 			}
 			for r := range min(2, m-i) {
 				b.store(p, i+r, j, s[r][:min(4, b.n-j)])

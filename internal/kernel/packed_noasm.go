@@ -2,8 +2,8 @@
 
 package kernel
 
-func (f *FloatWeights) multiply(p *FloatProduct) { f.multiplyPlain(p) }
-func (b *ByteWeights) multiply(p *ByteProduct)   { b.multiplyPlain(p) }
+func (f *FloatWeights) multiply(p *FloatProduct, runs [2]Runs) { f.multiplyPlain(p, runs) }
+func (b *ByteWeights) multiply(p *ByteProduct, runs [2]Runs)   { b.multiplyPlain(p, runs) }
 
 // words reports whether the variant multiplies words.
 func (v variant) words() bool { return false }

@@ -332,6 +332,50 @@ func TestPackedRowAlone(t *testing.T) {
 	})
 }
 
+// Rows that end in zeros give the same bits where the zeros are left out.
+func TestPackedCut(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		const m, n, k, other = 9, 70, 61, 7
+		r := rand.New(rand.NewPCG(16, 17))
+		parts := []Runs{{Segments: 1, Length: other}, {Segments: 1, Length: k}}
+		floats := PackFloats(randomFloats(r, (other+k)*n), n, randomFloats(r, n), parts...)
+		w := make([]int8, (other+k)*n)
+		for i := range w {
+			w[i] = int8(r.Uint32())
+		}
+		bytes := PackBytes(w, n, randomFloats(r, n), randomFloats(r, n), parts...)
+		for _, length := range []int{1, 2, 5, 16, 33, 60, 61} {
+			a, x := randomFloats(r, m*other), make([]float32, m*k)
+			b, y := make([]uint8, m*other+4), make([]uint8, m*k+4)
+			for i := range b {
+				b[i] = uint8(r.Uint32())
+			}
+			for i := range m {
+				for j := range length {
+					x[i*k+j], y[i*k+j] = float32(r.NormFloat64()), uint8(r.Uint32())
+				}
+			}
+			var float, ofBytes [2][m * n]float32
+			for i, cut := range []int{0, length} {
+				floats.Multiply(&FloatProduct{
+					Grid: Grid{m, 1}, A: [2]Left[float32]{{Data: a, RowStride: other}, {Data: x, RowStride: k}},
+					Dst: Places[float32]{float[i][:], n, 0}, Cut: cut,
+				})
+				bytes.Multiply(&ByteProduct{
+					Grid: Grid{m, 1}, A: [2]Left[uint8]{{Data: b, RowStride: other}, {Data: y, RowStride: k}},
+					Floats: Places[float32]{ofBytes[i][:], n, 0}, Cut: cut,
+				})
+			}
+			if float[0] != float[1] {
+				t.Errorf("floats cut after %d give other sums", length)
+			}
+			if ofBytes[0] != ofBytes[1] {
+				t.Errorf("bytes cut after %d give other sums", length)
+			}
+		}
+	})
+}
+
 func TestPackedRefuses(t *testing.T) {
 	bytes := PackBytes(make([]int8, 5*3), 3, make([]float32, 3), make([]float32, 3), Runs{Segments: 1, Length: 5})
 	floats := PackFloats(make([]float32, 5*3), 3, nil, Runs{Segments: 1, Length: 5})
@@ -353,6 +397,9 @@ func TestPackedRefuses(t *testing.T) {
 		}},
 		{"short residual", func() {
 			bytes.Multiply(&ByteProduct{Grid: Grid{1, 2}, A: [2]Left[uint8]{{Data: make([]uint8, 13), ColStride: 5}}, Dst: Places[uint8]{make([]uint8, 6), 0, 3}, Residual: Places[uint8]{make([]uint8, 5), 0, 3}})
+		}},
+		{"cut too long", func() {
+			floats.Multiply(&FloatProduct{Grid: Grid{1, 1}, A: [2]Left[float32]{{Data: make([]float32, 10)}}, Dst: Places[float32]{Data: make([]float32, 6)}, Cut: 6})
 		}},
 		{"sums too long", func() {
 			PackBytes(make([]int8, maxBytes+1), 1, []float32{1}, []float32{1}, Runs{Segments: 1, Length: maxBytes + 1})

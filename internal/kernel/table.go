@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Table is a one-dimensional convolution over a text of symbols, whose products with the symbols'
 // vectors are there as rows: one for each symbol at each place of the window. A bias is part of
@@ -34,51 +37,30 @@ func (t *Table) Places(text int) int {
 // All variants agree in every bit. A symbol that the table does not have panics.
 func (t *Table) Floats(dst []float32, text []uint16, relu bool) {
 	n := t.Places(len(text))
-	t.check(len(dst), n)
-	for i := range n {
-		y := dst[i*t.width : (i+1)*t.width]
-		sumRows(y, t.rows, text[i*t.stride:][:t.window], t.symbols, t.symbols)
-		if relu {
-			ReLU(y, y)
-		}
+	if n == 0 {
+		return
 	}
+	if len(dst) < n*t.width {
+		panic(fmt.Sprintf("kernel: table: %d values for %d rows of %d", len(dst), n, t.width))
+	}
+	sumRows(dst[:n*t.width], t.rows, text[:(n-1)*t.stride+t.window],
+		sums{window: t.window, symbols: t.symbols, place: t.symbols, stride: t.stride, width: t.width, floor: floor(relu)})
 }
 
-// Bytes writes the nearest bytes to the same sums: uint8(min(max(0, roundToEven(y)), 255)).
-func (t *Table) Bytes(dst []uint8, text []uint16) {
-	n := t.Places(len(text))
-	t.check(len(dst), n)
-	y := make([]float32, t.width)
-	for i := range n {
-		sumRows(y, t.rows, text[i*t.stride:][:t.window], t.symbols, t.symbols)
-		Quantise(dst[i*t.width:(i+1)*t.width], y, 1, 0)
+// floor is the least value that is written.
+func floor(relu bool) float32 {
+	if relu {
+		return 0
 	}
-}
-
-func (t *Table) check(dst, places int) {
-	if dst < places*t.width {
-		panic(fmt.Sprintf("kernel: table: %d values for %d rows of %d", dst, places, t.width))
-	}
+	return float32(math.Inf(-1))
 }
 
 // SumRows is dst = Σ table[i] over the index, in its order, for a table of rows as long as dst;
 // zeros for none. A row that the table does not have panics.
 func SumRows(dst, table []float32, index []uint16) {
-	sumRows(dst, table, index, len(table)/max(1, len(dst)), 0)
-}
-
-// sumRows is dst = Σ table[w·step + index[w]], where every index must be below limit.
-func sumRows(dst, table []float32, index []uint16, limit, step int) {
-	clear(dst)
-	for w, k := range index {
-		if int(k) >= limit {
-			panic(fmt.Sprintf("kernel: row %d of a table of %d", k, limit))
-		}
-		row := table[(w*step+int(k))*len(dst):][:len(dst)]
-		if w == 0 {
-			copy(dst, row)
-			continue
-		}
-		add(dst, row)
+	if len(index) == 0 || len(dst) == 0 {
+		clear(dst)
+		return
 	}
+	sumRows(dst, table, index, sums{window: len(index), symbols: len(table) / len(dst), width: len(dst), floor: floor(false)})
 }

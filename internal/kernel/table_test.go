@@ -10,7 +10,7 @@ import (
 func TestTable(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(16, 17))
-		rowsMem, dstMem, bytesMem := newBuffer(t, 1<<17), newBuffer(t, 1<<14), newBuffer(t, 1<<14)
+		rowsMem, dstMem := newBuffer(t, 1<<17), newBuffer(t, 1<<14)
 		for _, width := range []int{1, 7, 15, 16, 17, 31, 32, 48, 64, 100, 128, 130} {
 			for range 6 {
 				window, symbols, stride := 1+r.IntN(9), 1+r.IntN(40), 1+r.IntN(6)
@@ -37,24 +37,19 @@ func TestTable(t *testing.T) {
 						}
 					}
 				}
-				floats, bytes := dstMem.last(n, normal(r)), bytesMem.lastBytes(n, func() uint8 { return 1 })
+				floats := dstMem.last(n, normal(r))
 				table.Floats(floats, text, false)
 				if i := sameBits(floats, want); i >= 0 {
 					t.Fatalf("window %d, width %d, stride %d: value %d is %v, want %v", window, width, stride, i, floats[i], want[i])
 				}
 				table.Floats(floats, text, true)
-				table.Bytes(bytes, text)
 				for i, v := range want {
 					if floats[i] != max(0, v) {
 						t.Fatalf("window %d, width %d, stride %d: value %d is %v, want max(0, %v)", window, width, stride, i, floats[i], v)
 					}
-					if w := uint8(math.RoundToEven(min(max(0, float64(v)), 255))); bytes[i] != w {
-						t.Fatalf("window %d, width %d, stride %d: byte %d is %d, want %d", window, width, stride, i, bytes[i], w)
-					}
 				}
 				rowsMem.check(t, "rows", len(rows))
 				dstMem.check(t, "dst", n)
-				bytesMem.checkBytes(t, "dst", n)
 			}
 		}
 	})
@@ -96,7 +91,7 @@ func TestTableRefuses(t *testing.T) {
 			run  func()
 		}{
 			{"symbol", func() { table.Floats(make([]float32, 3*16), []uint16{0, 4, 5, 1}, false) }},
-			{"symbol as bytes", func() { table.Bytes(make([]uint8, 3*16), []uint16{0, 4, 1, 65535}) }},
+			{"last symbol", func() { table.Floats(make([]float32, 3*16), []uint16{0, 4, 1, 65535}, false) }},
 			{"row", func() { SumRows(make([]float32, 16), make([]float32, 3*16), []uint16{0, 1, 2, 3}) }},
 			{"short destination", func() { table.Floats(make([]float32, 3*16-1), []uint16{0, 4, 2, 1}, false) }},
 			{"rows", func() { NewTable(make([]float32, 9), 2, 5, 1, 1) }},
