@@ -48,13 +48,14 @@ func (p *Param) Size() int {
 
 // grad returns Grad, allocating it, zeroed, on first use.
 func (p *Param) grad() []float32 {
-	switch {
-	case p.Grad == nil:
+	if p.Grad == nil {
 		p.Grad = make([]float32, p.Size())
-	case p.fresh:
-		clear(p.Grad)
+		p.fresh = false
 	}
-	p.fresh = false
+	if p.fresh {
+		clear(p.Grad)
+		p.fresh = false
+	}
 	return p.Grad
 }
 

@@ -81,6 +81,9 @@ func (r *Replicas[M]) Train(p Pass, n, size int, work func(m M, p Pass, lo, hi i
 // optimiser, which must be of Main's parameters. It returns the norm. It gives the bits of
 // [ClipGrad] and [Adam.Step], on all workers.
 func (r *Replicas[M]) Step(a *Adam, limit, rate float64) float64 {
+	for _, p := range a.params {
+		p.grad() // there before many ask for it
+	}
 	r.spread(len(a.pieces), a.square)
 	norm := a.norm()
 	factor, rates := clip(norm, limit), a.next(rate)
