@@ -40,7 +40,7 @@ var forbidden = map[string][]string{
 	"lab":      {"cmd/weir", "sensor", "train"},
 	"store":    {"packet", "capture", "flow", "meter", "nn", "model", "classify"}, // history knows events, no packets
 
-	"web":      {"packet", "capture", "flow", "meter", "nn", "classify", "anomaly", "dataset", "evaluate"}, // asks history and the registry
+	"web": {"packet", "capture", "flow", "meter", "nn", "classify", "anomaly", "dataset", "evaluate"}, // asks history and the registry
 
 	"bench/corpus": {"capture", "packet"}, // what makes captures to measure with shares nothing with what is measured
 }
