@@ -65,6 +65,9 @@ type Settings struct {
 	ErrorScale    float64           `json:"error_scale"`
 	DistanceScale float64           `json:"distance_scale"`
 	Threshold     Threshold         `json:"threshold"`
+	// Usual is the range of each feature that ninety-eight in a hundred training windows lie in, in its own unit: for people. Nil
+	// in models of earlier versions.
+	Usual *[features][2]float64 `json:"usual,omitempty"`
 }
 
 // Model is a trained detector: settings and weights. It is not changed after it was made and may

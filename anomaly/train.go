@@ -30,9 +30,10 @@ type Options struct {
 	Rate   float64 // peak learning rate [0.002]
 	Seed   uint64
 
-	// The threshold: as given, or such that at most so many benign windows reach it, as a rate
-	// or per day; the first of these that is not zero counts.
+	// The threshold: as given; or one that keeps a promise of so many false alarms a day, or refuses it (fitPromise); or
+	// such that at most so many benign windows reach it, as a rate or per day. The first of these that is not zero counts.
 	Threshold   float64
+	Promise     float64
 	PerDay      float64
 	FalseAlarms float64 // share of windows [0.01]
 
@@ -163,6 +164,9 @@ func newTrainer(segments [][]window.Vector, o *Options) (*trainer, error) {
 		return nil, errors.New("anomaly: the window length is not given")
 	case o.Hidden < 1 || o.Hidden > maxHidden || o.Batch < 1 || o.Epochs < 0 || o.Rate <= 0:
 		return nil, fmt.Errorf("anomaly: hidden size %d, batch %d, epochs %d, rate %v", o.Hidden, o.Batch, o.Epochs, o.Rate)
+	case o.Promise > 0 && o.Threshold == 0 && o.Promise*float64(len(t.windows))/perDay(o.Length) < leastAlarms:
+		_, err := fitPromise(make([]float64, len(t.windows)), o.Promise, o.Length) // says why, before anything is trained
+		return nil, err
 	case o.Threshold < 0 || o.FalseAlarms <= 0 || o.FalseAlarms >= 1:
 		return nil, fmt.Errorf("anomaly: threshold %v, false-alarm rate %v", o.Threshold, o.FalseAlarms)
 	case len(t.windows) < MinWindows:
@@ -316,8 +320,7 @@ func (t *trainer) run(ctx context.Context) error {
 					return l
 				})
 			loss += sum * float64(len(batch)) / float64(n)
-			nn.ClipGrad(net.Params(), 1)
-			t.adam.Step(schedule(t.adam.Steps()))
+			replicas.Step(t.adam, 1, schedule(t.adam.Steps()))
 		}
 		t.epoch++
 		if t.o.OnEpoch != nil {

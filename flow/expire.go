@@ -111,8 +111,10 @@ const mostEnding = 1 << 20
 // look appends the flows of a block that are over at now, and returns the next deadline of the others.
 func (t *Table) look(list []ending, block int, now int64) (over []ending, due int64) {
 	due = math.MaxInt64
+	last := uint32(len(t.blocks)*blockLen - 1)
 	for flows := t.blocks[block].flows; flows != 0; flows &= flows - 1 {
 		n := uint32(block*blockLen + bits.TrailingZeros64(flows))
+		prefetch(unsafe.Pointer(t.cell(min(n+cellsAhead, last))))
 		c := t.cell(n)
 		if d := t.deadline(c); d > now {
 			due = min(due, d)
@@ -220,6 +222,9 @@ func (t *Table) gather(list []ending, now int64, most int) (next []ending, befor
 	}
 	if t.alive > most {
 		before = t.endOfPart(now, most)
+	}
+	if now == math.MaxInt64 {
+		list = slices.Grow(list, min(t.alive, most))
 	}
 	t.eachOver(now, func(n uint32, c *cell) {
 		if first := t.firstPacket(c); first < before || before == math.MaxUint64 {

@@ -189,8 +189,9 @@ func (t *Table) Update(h *packet.Headers, p *capture.Packet, ordinal uint64) (f 
 	t.newest = ordinal
 	at := t.next(h)
 	if h.Has&packet.Fragment != 0 {
-		at.id, at.reversed = identOf(t.fragments.key(h, p.Nanos, &t.stats), t.cfg.Directional)
-		at.stage = identified
+		if id, reversed := identOf(t.fragments.key(h, p.Nanos, &t.stats), t.cfg.Directional); id != at.id || reversed != at.reversed {
+			at.id, at.reversed, at.stage = id, reversed, identified
+		}
 	}
 	e := endsOf(h, at.reversed) // a fragment's key has its addresses too
 	n := at.cell

@@ -228,6 +228,11 @@ func (in *liveInput) counts() []event.Capture {
 	return all
 }
 
+// section says of captured packets what stands beside them.
+func (in *liveInput) section() capture.Section {
+	return capture.Section{Interface: strings.Join(in.interfaces, ", "), SnapLen: in.snapLen}
+}
+
 // recording writes what is captured on its way to the sensor.
 type recording struct {
 	*capture.Live

@@ -105,18 +105,3 @@ func Adam(w, g, m, v []float32, r AdamRates) {
 	n := len(w)
 	adam(w, g[:n], m[:n], v[:n], r.Beta1, 1-r.Beta1, r.Beta2, 1-r.Beta2, r.Step, r.Root, r.Eps, r.Keep)
 }
-
-// SumSquares returns Σ x². The products are exact; they are added in float64.
-func SumSquares(x []float32) float64 {
-	// Eight sums, so that one addition need not wait for the one before.
-	var s [8]float64
-	for ; len(x) >= 8; x = x[8:] {
-		for i, v := range x[:8] {
-			s[i] += float64(v) * float64(v)
-		}
-	}
-	for i, v := range x {
-		s[i] += float64(v) * float64(v)
-	}
-	return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]))
-}

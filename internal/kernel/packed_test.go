@@ -403,6 +403,28 @@ func TestPackedCut(t *testing.T) {
 	})
 }
 
+// Rows that lie a power of two apart have the same bits as rows that lie close together.
+func TestPackedRowsFarApart(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		const most, n, k, stride = 40, 40, 70, 1024
+		r := rand.New(rand.NewPCG(26, 27))
+		far, near := make([]float32, most*stride), make([]float32, most*k)
+		for i := range most {
+			copy(far[i*stride:], randomFloats(r, k))
+			copy(near[i*k:], far[i*stride:][:k])
+		}
+		f := PackFloats(randomFloats(r, k*n), n, nil, Runs{Segments: 1, Length: k})
+		for m := 1; m <= most; m++ {
+			var got, want [most * n]float32
+			f.Multiply(&FloatProduct{Grid: Grid{1, m}, A: [2]Left[float32]{{Data: far, ColStride: stride}}, Dst: Places[float32]{got[:], 0, n}})
+			f.Multiply(&FloatProduct{Grid: Grid{1, m}, A: [2]Left[float32]{{Data: near, ColStride: k}}, Dst: Places[float32]{want[:], 0, n}})
+			if i := sameBits(got[:], want[:]); i >= 0 {
+				t.Fatalf("element %d of %d rows is %v, want %v", i, m, got[i], want[i])
+			}
+		}
+	})
+}
+
 func TestPackedRefuses(t *testing.T) {
 	bytes := PackBytes(make([]int8, 5*3), 3, make([]float32, 3), make([]float32, 3), Runs{Segments: 1, Length: 5})
 	floats := PackFloats(make([]float32, 5*3), 3, nil, Runs{Segments: 1, Length: 5})
