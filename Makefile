@@ -5,8 +5,9 @@ GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -X main.version=$(VERSION)
 FUZZTIME ?= 3s
+SOAK     ?= 1h
 
-.PHONY: build test lint unit race fuzz bench demo generate clean
+.PHONY: build test lint unit race fuzz soak bench onnxruntime demo generate clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
@@ -43,6 +44,14 @@ fuzz:
 	    { grep -qx '    context deadline exceeded' $$log && ! grep -qE 'Failing input|seed corpus|panic' $$log; } || \
 	    { cat $$log; exit 1; }; \
 	done
+
+# What exported networks are compared with. The package needs none of its install scripts.
+onnxruntime:
+	npm ci --ignore-scripts --no-audit --no-fund --prefix nn/onnx/testdata/onnxruntime
+
+# An interface watched for an hour, or SOAK=5m, under every kind of traffic and attack; needs root, see .ci/run for the rest.
+soak:
+	WEIR_REQUIRE=live SOAK=$(SOAK) $(GO) test ./cmd/weir -run '^TestSoak$$' -v -count 1 -timeout 0
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -41,9 +41,7 @@ func (b *Bag) Forward(index []uint16, counts []int) []float32 {
 	at := 0
 	for i, n := range counts {
 		y := b.y[i*b.Size : (i+1)*b.Size]
-		for _, k := range index[at : at+n] {
-			kernel.Add(y, b.Weight.Value[int(k)*b.Size:(int(k)+1)*b.Size])
-		}
+		kernel.GatherRows(y, b.Weight.Value, index[at:at+n])
 		kernel.Scale(y, bagScale(n))
 		at += n
 	}
@@ -60,9 +58,7 @@ func (b *Bag) Backward(dy []float32) {
 	for i, n := range b.counts {
 		d := dy[i*b.Size : (i+1)*b.Size]
 		kernel.Scale(d, bagScale(n))
-		for _, k := range b.index[at : at+n] {
-			kernel.Add(grad[int(k)*b.Size:(int(k)+1)*b.Size], d)
-		}
+		kernel.ScatterRows(grad, b.index[at:at+n], d, b.Size, 0)
 		at += n
 	}
 }

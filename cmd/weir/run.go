@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/event"
 	"github.com/weirnet/weir/meter"
 	"github.com/weirnet/weir/sensor"
@@ -21,6 +22,7 @@ func newRun(g *shared) *cobra.Command {
 	var (
 		in                         input
 		keep                       history
+		proof                      evidenceFlags
 		live                       liveInput
 		late                       latenessFlag
 		memory                     flowMemory
@@ -102,14 +104,15 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 					return finish(finishPage(err))
 				}
 			}
-			if keep.dir != "" { // as the user that live.open has become
-				if file == "" {
-					cfg.Emit = nil
-				}
-				if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil {
-					return finish(finishPage(err))
-				}
-				in.onOpen, cfg.Emit = keep.captures, dash.beside(keep.beside(cfg.Emit))
+			if keep.dir != "" && file == "" {
+				cfg.Emit = nil
+			}
+			if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil { // as the user that live.open has become
+				return finish(finishPage(live.explain(err)))
+			}
+			cfg.Emit = dash.beside(keep.beside(cfg.Emit))
+			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
+				return finish(finishPage(errors.Join(err, keep.close())))
 			}
 			if err := dash.start(g, keep.store, shownSource(sources), modelsInUse(&cfg)); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
@@ -118,19 +121,24 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if err != nil {
 				return finish(finishPage(errors.Join(usageError{err}, keep.close())))
 			}
+			if keep.dir != "" || proof.dir != "" {
+				in.onOpen = func(files []string) error {
+					return errors.Join(keep.captures(files), proof.begin(&keep, s, &cfg, capture.Section{}, true))
+				}
+			}
 			started := time.Now()
 			var readErr error
 			if watching {
-				if err := keep.watching(live.interfaces); err != nil {
-					return finish(finishPage(errors.Join(err, keep.close())))
+				if err := errors.Join(keep.watching(live.interfaces), proof.begin(&keep, s, &cfg, live.section(), false)); err != nil {
+					return finish(finishPage(errors.Join(live.explain(err), proof.close(), keep.close())))
 				}
 				readErr = live.watch(c.Context(), g, s, w.Flush)
 			} else {
 				readErr = in.read(c.Context(), s.Wait, at.slow(c.Context(), s))
 			}
-			kept := keep.read(readErr)
+			kept := errors.Join(keep.read(readErr), proof.read(readErr, s))
 			summary, err := s.Close()
-			if err := finish(errors.Join(err, kept, keep.end(), w.Flush())); err != nil {
+			if err := finish(errors.Join(err, kept, proof.close(), keep.end(), w.Flush())); err != nil {
 				return finishPage(errors.Join(err, dash.close(), keep.close()))
 			}
 			if !g.quiet && !g.logJSON {
@@ -154,6 +162,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 	c.PreRunE = live.orFiles(&in, &list, c.PreRunE)
 	c.Flags().BoolVarP(&list, "list-interfaces", "D", false, "list the interfaces and stop")
 	keep.flags(c)
+	proof.flags(c)
 	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout, or nowhere with --store or --http)")
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
@@ -216,6 +225,9 @@ func printSummary(s *sensor.Summary, took time.Duration) {
 	}
 	if c.Window.Windows > 0 {
 		fmt.Fprintf(out, "\n%d windows, %d alerts in %d incidents\n", c.Window.Windows, s.AlertCount, s.Incidents)
+	}
+	if s.Suppressed > 0 {
+		fmt.Fprintf(out, "%d more alerts are suppressed by exclusions (weir alerts exclusions)\n", s.Suppressed)
 	}
 	for i, a := range s.Alerts {
 		if i == 10 {
