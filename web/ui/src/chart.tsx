@@ -50,7 +50,7 @@ export function Chart(p: ChartProps) {
         x: { time: true, range: (_u, min, max) => props.current.range ?? (min === max ? [min - 1, max + 1] : [min, max]) },
         y: p.log ? { distr: 3, log: 10 } : { range: (_u, _min, max) => [0, max > 0 ? max * 1.05 : 1] },
       },
-      axes: [{ ...axis, values: times }, { ...axis, size: 56, values: (_u, ticks) => ticks.map((v) => (v === null || v === undefined ? "" : short(v))) }],
+      axes: [{ ...axis, space: 90, values: times }, { ...axis, size: 56, values: (_u, ticks) => ticks.map((v) => (v === null || v === undefined ? "" : short(v))) }],
       series: [
         { label: "time", value: (_u, v) => (v === null || v === undefined ? "" : time(v)) },
         ...p.series.map((s): uPlot.Series => {

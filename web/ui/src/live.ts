@@ -21,8 +21,26 @@ export class Live {
   private waiting = false;
   private readonly changed = new EventTarget();
 
+  private events: EventSource | undefined;
+
+  // A browser opens six connections to a server: pages that nobody looks at do not keep theirs.
   constructor() {
+    const look = () => (document.visibilityState === "visible" ? this.open() : this.close());
+    document.addEventListener("visibilitychange", look);
+    addEventListener("pagehide", () => this.close());
+    addEventListener("pageshow", look);
+    look();
+  }
+
+  private close(): void {
+    this.events?.close();
+    this.events = undefined;
+  }
+
+  private open(): void {
+    if (this.events) return;
     const events = new EventSource(`${base}/events`);
+    this.events = events;
     events.addEventListener("state", (e) => {
       this.windows = { start: [], length: [], packets: [], score: [], threshold: [], anomalous: [], lost: [], unsure: [] };
       this.rates = { at: [], packets_per_second: [], bits_per_second: [] };
@@ -33,6 +51,11 @@ export class Live {
     events.onerror = () => {
       this.connected = false;
       this.tell();
+      if (events.readyState === EventSource.CLOSED && this.events === events) {
+        // It does not come back by itself where it was refused.
+        this.close();
+        setTimeout(() => document.visibilityState === "visible" && this.open(), 5000);
+      }
     };
   }
 

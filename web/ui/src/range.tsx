@@ -47,7 +47,7 @@ export function Spans(p: { range: Range; live: Live; first: string }) {
   return (
     <div class="spans" role="group" aria-label="Time">
       {button("", p.first)}
-      {spans.map(([name, label]) => button(name, label))}
+      {spans.filter(([, label]) => label !== p.first).map(([name, label]) => button(name, label))}
       {p.range.span === "range" && (
         <span class="range">
           {p.range.since === undefined ? "the oldest" : time(p.range.since)} – {p.range.until === undefined ? "the newest" : time(p.range.until)} UTC{" "}
