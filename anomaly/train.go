@@ -320,8 +320,7 @@ func (t *trainer) run(ctx context.Context) error {
 					return l
 				})
 			loss += sum * float64(len(batch)) / float64(n)
-			nn.ClipGrad(net.Params(), 1)
-			t.adam.Step(schedule(t.adam.Steps()))
+			replicas.Step(t.adam, 1, schedule(t.adam.Steps()))
 		}
 		t.epoch++
 		if t.o.OnEpoch != nil {

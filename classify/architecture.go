@@ -150,7 +150,7 @@ func (a *Architecture) newPacketNetwork() packetNetwork {
 		block2 := nn.NewBottleneck("packet.block2", block1.Out, 32, 128, 2)
 		block3 := nn.NewBottleneck("packet.block3", block2.Out, 64, 256, 2)
 		return &imageNetwork{layers: nn.Sequential{
-			stem, nn.NewBatchNormReLU("packet.stem.bn", stem.Out.Channels),
+			nn.NewConvNorm(stem, nn.NewBatchNormReLU("packet.stem.bn", stem.Out.Channels)),
 			block1, block2, block3,
 			nn.NewGlobalAvgPool(block3.Out),
 			nn.NewDense("packet.dense", block3.Out.Channels, a.Encoding), new(nn.ReLU),

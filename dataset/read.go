@@ -262,8 +262,8 @@ func (r *reading) Packet(p *meter.Packet) {
 // a row that found one is not a row without a flow.
 func (r *reading) Ended(f *flow.Flow, _ uint64) {
 	r.capture.Flows++
-	ended := readFlow{first: f.FirstPacket, row: -1, process: majority(r.votes[f.ID])}
-	delete(r.votes, f.ID)
+	ended := readFlow{first: f.FirstPacket, row: -1, process: majority(r.votes[f.ID()])}
+	delete(r.votes, f.ID())
 	for _, join := range r.job.joiners {
 		row, m := join.find(f.Key, f.Start, f.Last)
 		ended.ambiguous = ended.ambiguous || m == ambiguous

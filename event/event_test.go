@@ -41,13 +41,13 @@ func TestLines(t *testing.T) {
 
 func TestOfFlow(t *testing.T) {
 	f := flow.Flow{
-		ID: 1<<60 + 5, Start: 1, Last: 2_000_000_000, Packets: [2]uint64{3, 2}, Bytes: [2]uint64{300, 200},
+		Start: 1, Last: 2_000_000_000, Packets: [2]uint64{3, 2}, Bytes: [2]uint64{300, 200},
 		Key:    flow.Key{Src: packet.Addr{10, 0, 0, 1}, Dst: packet.Addr{10, 0, 0, 2}, SrcPort: 5, DstPort: 443, Version: 4, Proto: packet.TCP, Kind: flow.Ports},
 		Reason: flow.IdleTimeout, Label: flow.Label{Class: 0, Confidence: 0.25, Source: flow.FromFlow, Packets: 3},
 	}
 	e := OfFlow(&f, "tls", "apps@1")
-	if e.Tuple.FlowID != 5 {
-		t.Errorf("flow_id is %d, want 5: below 2^53", e.Tuple.FlowID)
+	if e.Tuple.FlowID != f.ID()&(1<<53-1) || f.ID()>>53 == 0 {
+		t.Errorf("flow_id is %d of %d, want what is below 2^53", e.Tuple.FlowID, f.ID())
 	}
 	if e.Flow.App != "tls" || *e.Flow.Confidence != 0.25 || e.Flow.Reason != "idle_timeout" || e.Flow.PacketsToServer != 3 {
 		t.Errorf("got %+v", e.Flow)

@@ -19,7 +19,7 @@ func (t *Tuple) of(f *flow.Flow) {
 	from := len(b)
 	text := string(dst.Addr().AppendTo(b))
 	*t = Tuple{
-		FlowID:      f.ID & (1<<53 - 1),
+		FlowID:      f.ID() & (1<<53 - 1),
 		CommunityID: text[:id],
 		SrcIP:       text[id:from], SrcPort: src.Port(),
 		DestIP: text[from:], DestPort: dst.Port(),

@@ -124,8 +124,7 @@ func (t *Table) key(c *cell) Key {
 		k.SrcPort, k.DstPort = uint16(c.rest>>sourcePort), uint16(c.rest>>destinationPort)
 	}
 	if c.rest&isReversed != 0 {
-		k.Src, k.Dst = k.Dst, k.Src
-		k.SrcPort, k.DstPort = k.DstPort, k.SrcPort
+		k = k.reverse()
 	}
 	return k
 }

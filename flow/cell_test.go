@@ -51,7 +51,7 @@ func TestCountsBeyondTheCell(t *testing.T) {
 				if !same(r, twin.Flow) {
 					t.Fatalf("%d packets:\n got %+v\nwant %+v", i+1, r, twin.Flow)
 				}
-				if f.PacketCount() != twin.PacketCount() || f.Key() != twin.Key || f.ID() != twin.ID {
+				if f.PacketCount() != twin.PacketCount() || f.Key() != twin.Key || f.ID() != idOf(&twin.Flow) {
 					t.Fatalf("%d packets: count %d, key %v, want %d and %v", i+1, f.PacketCount(), f.Key(), twin.PacketCount(), twin.Key)
 				}
 			}

@@ -51,21 +51,34 @@ func (t *Table) timeout(c *cell) EndReason {
 type ending struct {
 	first uint64 // Flow.FirstPacket
 	cell  uint32
+	tag   uint32 // of the flow's hash, once fetchEnding was called
 }
 
 func sortEnding(e []ending) {
 	slices.SortFunc(e, func(a, b ending) int { return cmp.Compare(a.first, b.first) })
 }
 
-// endingSoon brings what ending the next flows of a list will need into the caches: some two groups
-// ahead the cell, one group ahead the bucket.
-func (t *Table) endingSoon(next []ending) {
-	if len(next) > 2*group {
-		prefetch(unsafe.Pointer(t.cell(next[2*group].cell)))
+// endEach ends flows one after the other. What that will need comes into the caches meanwhile: some two
+// groups ahead the cell, one group ahead the bucket.
+func (t *Table) endEach(list []ending, reason func(*cell) EndReason) {
+	for i := range list[:min(group, len(list))] {
+		t.fetchEnding(&list[i])
 	}
-	if len(next) > group {
-		prefetch(unsafe.Pointer(t.index.home(t.hashOf(t.cell(next[group].cell)))))
+	for i, e := range list {
+		if i+2*group < len(list) {
+			prefetch(unsafe.Pointer(t.cell(list[i+2*group].cell)))
+		}
+		if i+group < len(list) {
+			t.fetchEnding(&list[i+group])
+		}
+		t.endTagged(e.cell, e.tag, reason(t.cell(e.cell)))
 	}
+}
+
+func (t *Table) fetchEnding(e *ending) {
+	hash := t.hashOf(t.cell(e.cell))
+	e.tag = tagOf(hash)
+	prefetch(unsafe.Pointer(t.index.home(hash)))
 }
 
 // Sweep ends the flows whose time is over at now, in order of their first packets. Between two flows
@@ -81,26 +94,24 @@ func (t *Table) Sweep(now int64) {
 		return
 	}
 	t.due = math.MaxInt64
-	list, all := t.ending, true
+	list := t.ending
 	for i := range t.blocks {
 		b := &t.blocks[i]
 		if b.due <= now {
 			list, b.due = t.look(list, i, now)
 		}
 		if len(list) > t.most {
-			list, all = list[:0], false
+			for _, e := range list { // they do not end yet
+				t.blocks[e.cell/blockLen].due = math.MinInt64
+			}
+			t.due, t.ending = math.MinInt64, reuse(list)
+			t.SweepBefore(now, math.MaxUint64)
+			return
 		}
 		t.due = min(t.due, b.due)
 	}
-	if all {
-		sortEnding(list)
-		for i, e := range list {
-			t.endingSoon(list[i:])
-			t.end(e.cell, t.timeout(t.cell(e.cell)))
-		}
-	} else {
-		t.SweepBefore(now, math.MaxUint64)
-	}
+	sortEnding(list)
+	t.endEach(list, t.timeout)
 	t.ending = reuse(list)
 }
 
@@ -110,13 +121,15 @@ const mostEnding = 1 << 20
 // look appends the flows of a block that are over at now, and returns the next deadline of the others.
 func (t *Table) look(list []ending, block int, now int64) (over []ending, due int64) {
 	due = math.MaxInt64
+	last := uint32(len(t.blocks)*blockLen - 1)
 	for flows := t.blocks[block].flows; flows != 0; flows &= flows - 1 {
 		n := uint32(block*blockLen + bits.TrailingZeros64(flows))
+		prefetch(unsafe.Pointer(t.cell(min(n+cellsAhead, last))))
 		c := t.cell(n)
 		if d := t.deadline(c); d > now {
 			due = min(due, d)
 		} else {
-			list = append(list, ending{t.firstPacket(c), n})
+			list = append(list, ending{first: t.firstPacket(c), cell: n})
 		}
 	}
 	return list, due
@@ -168,7 +181,7 @@ func (t *Table) partsAt(now int64) *parts {
 		*p = parts{now: now, all: p.all, flows: t.stats.Flows, ended: t.ended}
 	}
 	if len(p.next) == 0 && p.before != math.MaxUint64 {
-		p.all, p.before = t.gather(p.all[:0], t.most, func(c *cell) bool { return t.deadline(c) <= now })
+		p.all, p.before = t.gather(p.all[:0], now, t.most)
 		p.next = p.all
 	}
 	return p
@@ -196,66 +209,101 @@ func (t *Table) FlushBefore(reason EndReason, before uint64) {
 func (t *Table) endBefore(now int64, before uint64, reason func(*cell) EndReason) {
 	for {
 		p := t.partsAt(now)
-		if len(p.next) == 0 || p.next[0].first >= before && before != math.MaxUint64 {
+		n := len(p.next)
+		if before != math.MaxUint64 {
+			n, _ = slices.BinarySearchFunc(p.next, before, func(e ending, before uint64) int { return cmp.Compare(e.first, before) })
+		}
+		if n == 0 {
 			break
 		}
-		t.endingSoon(p.next)
-		n := p.next[0].cell
-		p.next = p.next[1:]
-		t.end(n, reason(t.cell(n)))
-		p.ended = t.ended
+		t.endEach(p.next[:n], reason)
+		p.next, p.ended = p.next[n:], t.ended
 	}
 	if p := &t.parts; before == math.MaxUint64 {
 		*p = parts{all: reuse(p.all)}
 	}
 }
 
-// gather appends the flows that are to end and whose first packets come first, in order, about most of
-// them. All that are left began at before or later; when none is left, before is math.MaxUint64.
-func (t *Table) gather(list []ending, most int, ends func(*cell) bool) (next []ending, before uint64) {
-	const bins = 4096
-	low, count := uint64(math.MaxUint64), 0
-	t.eachFlow(func(_ uint32, c *cell) {
-		if ends(c) {
-			low = min(low, t.firstPacket(c))
-			count++
-		}
-	})
+// gather appends the flows that are over at now and whose first packets come first, in order, about most
+// of them. All that are left began at before or later; when none is left, before is math.MaxUint64.
+func (t *Table) gather(list []ending, now int64, most int) (next []ending, before uint64) {
 	before = math.MaxUint64
-	if count > most {
-		// Of the flows' ordinals, counted in as many steps between the lowest and the newest, as many
-		// steps as hold no more flows than most; one at least.
-		step := (t.newest-low)/bins + 1
-		var counts [bins]int
-		t.eachFlow(func(_ uint32, c *cell) {
-			if ends(c) {
-				counts[(t.firstPacket(c)-low)/step]++
-			}
-		})
-		sum, k := counts[0], 1
-		for k < bins && sum+counts[k] <= most {
-			sum += counts[k]
-			k++
-		}
-		if k < bins {
-			before = low + uint64(k)*step
-		}
+	if now < t.due {
+		return list, before
 	}
-	t.eachFlow(func(n uint32, c *cell) {
-		if first := t.firstPacket(c); ends(c) && (first < before || before == math.MaxUint64) {
-			list = append(list, ending{first, n})
+	if t.alive > most {
+		before = t.endOfPart(now, most)
+	}
+	if now == math.MaxInt64 {
+		list = slices.Grow(list, min(t.alive, most))
+	}
+	t.eachOver(now, func(n uint32, c *cell) {
+		if first := t.firstPacket(c); first < before || before == math.MaxUint64 {
+			list = append(list, ending{first: first, cell: n})
 		}
 	})
 	sortEnding(list)
 	return list, before
 }
 
-// eachFlow calls f for every flow, in the order of cells.
-func (t *Table) eachFlow(f func(n uint32, c *cell)) {
+// endOfPart returns before what first packet lie about most of the flows that are over at now;
+// math.MaxUint64 if all do.
+func (t *Table) endOfPart(now int64, most int) (before uint64) {
+	low, count := uint64(math.MaxUint64), 0
+	t.eachOver(now, func(_ uint32, c *cell) {
+		low = min(low, t.firstPacket(c))
+		count++
+	})
+	if count <= most {
+		return math.MaxUint64
+	}
+	// Of the flows' ordinals, counted in as many steps between the lowest and the newest, as many
+	// steps as hold no more flows than most; one at least.
+	const bins = 4096
+	step := (t.newest-low)/bins + 1
+	var counts [bins]int
+	t.eachOver(now, func(_ uint32, c *cell) { counts[(t.firstPacket(c)-low)/step]++ })
+	sum, k := counts[0], 1
+	for k < bins && sum+counts[k] <= most {
+		sum += counts[k]
+		k++
+	}
+	if k == bins {
+		return math.MaxUint64
+	}
+	return low + uint64(k)*step
+}
+
+// cellsAhead is how far ahead cells are asked for that are looked at in a row: the processor does not see
+// that they will be, and a flow takes 75 to 120 ns without.
+const cellsAhead = 16
+
+// eachOver calls f for every flow that is over at now, as all are at math.MaxInt64, in the order of
+// cells. It looks at no block whose flows cannot be.
+func (t *Table) eachOver(now int64, f func(n uint32, c *cell)) {
+	last := uint32(len(t.blocks)*blockLen - 1)
 	for i := range t.blocks {
-		for flows := t.blocks[i].flows; flows != 0; flows &= flows - 1 {
+		b := &t.blocks[i]
+		if b.due > now {
+			continue
+		}
+		due := int64(math.MaxInt64)
+		for flows := b.flows; flows != 0; flows &= flows - 1 {
 			n := uint32(i*blockLen + bits.TrailingZeros64(flows))
-			f(n, t.cell(n))
+			prefetch(unsafe.Pointer(t.cell(min(n+cellsAhead, last))))
+			c := t.cell(n)
+			if now == math.MaxInt64 {
+				f(n, c)
+				continue
+			}
+			d := t.deadline(c)
+			due = min(due, d)
+			if d <= now {
+				f(n, c)
+			}
+		}
+		if now != math.MaxInt64 {
+			b.due = due
 		}
 	}
 }

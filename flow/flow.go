@@ -47,7 +47,6 @@ func (r EndReason) String() string {
 // Flow is the account of a flow: a row of the table, written out. That which OnEnd is given is valid
 // until it returns; OnEnd may write its Label, for whoever reads it next.
 type Flow struct {
-	ID           uint64    // the same in every run and for every number of workers
 	Key          Key       // as its first packet had it: the originator is the source
 	Start        int64     // time of the first packet in stream order, ns since the Unix epoch
 	Last         int64     // latest time of a packet, ns since the Unix epoch; never before Start
@@ -62,6 +61,18 @@ type Flow struct {
 	Tag          uint32    // see Ref.SetTag
 	Opening      []Payload // the first payloads, as far as they were not released; OnEnd alone has them
 	OpeningShort bool      // Config.PayloadMemory ran out before the opening was complete
+
+	salt     uint64 // see Key.id
+	reversed bool   // Key is the reverse of the one that the table knows the flow by
+}
+
+// ID returns the flow's identifier: the same in every run and for every number of workers.
+func (f *Flow) ID() uint64 {
+	k := f.Key
+	if f.reversed {
+		k = k.reverse()
+	}
+	return k.id(f.Start, f.salt)
 }
 
 // PacketCount returns the packets of both directions: paper A's packet-in count.

@@ -89,9 +89,14 @@ func (k Key) Canonical() (canonical Key, reversed bool) {
 	if order < 0 || order == 0 && k.SrcPort <= k.DstPort {
 		return k, false
 	}
+	return k.reverse(), true
+}
+
+// reverse returns the key of the other direction.
+func (k Key) reverse() Key {
 	k.Src, k.Dst = k.Dst, k.Src
 	k.SrcPort, k.DstPort = k.DstPort, k.SrcPort
-	return k, true
+	return k
 }
 
 // id returns the identifier of the flow with the key that the table knows it by and that starts at a

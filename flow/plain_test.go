@@ -53,7 +53,7 @@ func (t *plain) Update(h *packet.Headers, p *capture.Packet, ordinal uint64) (f 
 	if f != nil {
 		if reason := t.over(f, h, p.Nanos); reason != Alive {
 			if f.Start == p.Nanos {
-				salt = f.ID
+				salt = idOf(&f.Flow)
 			}
 			t.leave(f)
 			t.end(f, reason)
@@ -66,7 +66,7 @@ func (t *plain) Update(h *packet.Headers, p *capture.Packet, ordinal uint64) (f 
 			f, t.free = t.free[n-1], t.free[:n-1]
 		}
 		*f = plainFlow{Flow: Flow{
-			ID: plainID(tableKey, p.Nanos, salt), Key: key, Start: p.Nanos, Last: p.Nanos, FirstPacket: ordinal,
+			salt: salt, reversed: reversed, Key: key, Start: p.Nanos, Last: p.Nanos, FirstPacket: ordinal,
 			Label: Label{Class: NoClass},
 		}, reversed: reversed}
 		t.flows[tableKey] = f

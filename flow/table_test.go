@@ -202,7 +202,7 @@ func TestFlowIDsDiffer(t *testing.T) {
 	s.Flush(ForcedEnd)
 	seen := map[uint64]bool{}
 	for _, f := range s.ended {
-		seen[f.ID] = true
+		seen[f.ID()] = true
 	}
 	if len(s.ended) != 5 || len(seen) != 5 {
 		t.Errorf("%d flows with %d identifiers, want 5 and 5", len(s.ended), len(seen))

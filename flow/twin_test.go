@@ -39,7 +39,7 @@ func same(a, b Flow) bool {
 		return a.Nanos == b.Nanos && a.Dir == b.Dir && a.Len == b.Len && string(a.Data) == string(b.Data)
 	})
 	a.Opening, b.Opening = nil, nil
-	return openings && reflect.DeepEqual(a, b)
+	return openings && a.ID() == idOf(&b) && reflect.DeepEqual(a, b)
 }
 
 // twin is the table as one would write it on paper: a list of flows, looked through from its beginning
@@ -126,7 +126,7 @@ func (w *twin) do(s step, ordinal uint64) {
 			reason, over = EndOfFlow, true
 		}
 		if over && r.Start == s.nanos {
-			salt = r.ID
+			salt = idOf(r)
 		}
 		return reason, over
 	})
@@ -140,11 +140,11 @@ func (w *twin) do(s step, ordinal uint64) {
 		}
 	}
 	if r == nil {
-		hashed := key
+		reversed := false
 		if turns {
-			hashed, _ = key.Canonical()
+			_, reversed = key.Canonical()
 		}
-		r = &Flow{ID: plainID(hashed, s.nanos, salt), Key: key, Start: s.nanos, Last: s.nanos, FirstPacket: ordinal, Label: Label{Class: NoClass}}
+		r = &Flow{salt: salt, reversed: reversed, Key: key, Start: s.nanos, Last: s.nanos, FirstPacket: ordinal, Label: Label{Class: NoClass}}
 		w.flows = append(w.flows, r)
 	}
 	f := r
@@ -157,6 +157,15 @@ func (w *twin) do(s step, ordinal uint64) {
 	if (s.h.Proto == packet.TCP || s.h.Proto == packet.UDP) && s.h.Has&packet.HasPayload != 0 && s.n > 0 && len(r.Opening) < w.cfg.OpeningPackets {
 		r.Opening = append(r.Opening, Payload{Nanos: s.nanos, Dir: dir, Len: s.n, Data: dataOf(s)[:min(s.n, w.cfg.OpeningBytes)]})
 	}
+}
+
+// idOf is Flow.ID byte by byte.
+func idOf(f *Flow) uint64 {
+	if f.reversed {
+		back, _ := f.Key.Canonical()
+		return plainID(back, f.Start, f.salt)
+	}
+	return plainID(f.Key, f.Start, f.salt)
 }
 
 // plainID is Key.id byte by byte.

@@ -87,7 +87,7 @@ func (r *recorder) Packet(p *Packet) {
 }
 
 func (r *recorder) Ended(f *flow.Flow, at uint64) {
-	r.queue.Put(at, f.FirstPacket, fmt.Sprintf("flow %x ended at %d: %v %v %v %d-%d", f.ID, at, f.Reason, f.Packets, f.Bytes, f.Start, f.Last))
+	r.queue.Put(at, f.FirstPacket, fmt.Sprintf("flow %x ended at %d: %v %v %v %d-%d", f.ID(), at, f.Reason, f.Packets, f.Bytes, f.Start, f.Last))
 }
 
 // meterAll returns everything that comes out of packets, in order, given batch packets at a time.

@@ -291,8 +291,7 @@ func (r *run) step(batch []*classify.Sample, rate nn.Schedule) float64 {
 	loss := r.replicas.Train(p, len(batch), r.o.Shard, func(n *classify.Network, p nn.Pass, lo, hi int) float64 {
 		return n.Train(p, batch[lo:hi], total, r.o.Smoothing)
 	})
-	nn.ClipGrad(r.params, 1)
-	r.adam.Step(rate(step))
+	r.replicas.Step(r.adam, 1, rate(step))
 	return loss
 }
 

@@ -141,6 +141,18 @@ func ofBytes(p *Program) (n int) {
 	return n
 }
 
+// leavesPadding reports whether a product leaves out windows of nothing but padding.
+func leavesPadding(p *Program) bool {
+	for _, s := range p.stages {
+		for _, op := range s.ops {
+			if o, ok := op.(*byteProduct); ok && o.text != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func TestBytesComeCloseToFloats(t *testing.T) {
 	want := map[string]int{"image": 9, "text": 1, "rows": 2, "row": 2, "sequence": 2, "foreign": 5}
 	for name, build := range large {
@@ -156,6 +168,9 @@ func TestBytesComeCloseToFloats(t *testing.T) {
 			p := compile(t, n.g, Options{Batch: 3, Ranges: ranges})
 			if got := ofBytes(p); got != want[name] {
 				t.Errorf("%d layers read bytes, want %d", got, want[name])
+			}
+			if left := leavesPadding(p); left != (name == "text") {
+				t.Errorf("windows of padding are left out: %t", left)
 			}
 			got, err := p.Run(inputs)
 			if err != nil {

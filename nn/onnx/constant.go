@@ -132,7 +132,7 @@ func (r *reader) constantOfShape() error {
 	if err != nil {
 		return err
 	}
-	c := &constant{floats: []float32{0}, fill: true}
+	value := []float32{0}
 	if a := r.setting("value"); a != nil && a.t != nil {
 		v, err := a.t.decode()
 		if err != nil {
@@ -141,8 +141,14 @@ func (r *reader) constantOfShape() error {
 		if len(v.floats) != 1 {
 			return errors.New("filled with something else than a float")
 		}
-		c.floats = v.floats
+		value = v.floats
 	}
+	return r.fill(value, dims)
+}
+
+// fill gives a constant of one number everywhere.
+func (r *reader) fill(value []float32, dims []int64) error {
+	c := &constant{floats: value, fill: true}
 	for _, d := range dims {
 		switch {
 		case d == batchSize:
@@ -153,6 +159,22 @@ func (r *reader) constantOfShape() error {
 		c.dims = append(c.dims, int(d))
 	}
 	return r.give(0, operand{constant: c})
+}
+
+// expand is read of a constant that is one number everywhere: the zero state of an LSTM.
+func (r *reader) expand() error {
+	c, err := r.constantOf(0)
+	if err != nil {
+		return err
+	}
+	dims, err := r.numbersOf(1)
+	if err != nil {
+		return err
+	}
+	if len(c.floats) == 0 || slices.ContainsFunc(c.floats, func(v float32) bool { return v != c.floats[0] }) || len(dims) < len(c.dims) {
+		return fmt.Errorf("of a constant of %v to %v", c.dims, dims)
+	}
+	return r.fill(c.floats[:1], dims)
 }
 
 // shape gives the dimensions of a tensor.

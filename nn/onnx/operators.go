@@ -10,7 +10,7 @@ import (
 )
 
 // conv is a convolution over one or two dimensions, in one group, without dilation, with the same
-// padding on both sides.
+// padding on both sides. One dimension is an image of height 1.
 func (r *reader) conv() error {
 	t, err := r.tensor(0)
 	if err != nil {
@@ -24,60 +24,14 @@ func (r *reader) conv() error {
 	if err != nil {
 		return err
 	}
-	if err := r.only("group", 1); err != nil {
-		return err
-	}
-	if a := r.setting("auto_pad"); a != nil && a.s != "NOTSET" && a.s != "VALID" {
-		return fmt.Errorf("auto_pad is %s, only written out padding is read", a.s)
-	}
-	line := rank == 3 // an image of height 1
-	spatial := func(name string, least, otherwise int64) (h, w int, err error) {
-		values := []int64{otherwise, otherwise}[:rank-2]
-		if a := r.setting(name); a != nil {
-			values = a.ints
-		}
-		if name == "pads" {
-			if a := r.setting(name); a == nil {
-				values = make([]int64, 2*(rank-2))
-			}
-			half := len(values) / 2
-			if len(values) != 2*(rank-2) || !slices.Equal(values[:half], values[half:]) {
-				return 0, 0, fmt.Errorf("pads are %v, only the same on both sides are read", values)
-			}
-			values = values[:half]
-		}
-		if len(values) != rank-2 {
-			return 0, 0, fmt.Errorf("%s are %v", name, values)
-		}
-		for _, v := range values {
-			if v < least || v > maxSize {
-				return 0, 0, fmt.Errorf("%s are %v", name, values)
-			}
-		}
-		if line {
-			return int(least), int(values[0]), nil
-		}
-		return int(values[0]), int(values[1]), nil
-	}
-	var op graph.Conv
-	if op.StrideH, op.StrideW, err = spatial("strides", 1, 1); err != nil {
-		return err
-	}
-	if op.PadH, op.PadW, err = spatial("pads", 0, 0); err != nil {
-		return err
-	}
-	if dh, dw, err := spatial("dilations", 1, 1); err != nil || dh != 1 || dw != 1 {
-		return errors.Join(err, errors.New("dilations other than 1"))
-	}
 	shape := graph.Shape{Height: 1, Width: t.dims[rank-1], Channels: t.dims[1]}
-	op.Out, op.KernelH, op.KernelW = weight.dims[0], 1, weight.dims[rank-1]
-	if !line {
+	op := graph.Conv{Out: weight.dims[0]}
+	op.KernelH, op.KernelW = 1, weight.dims[rank-1]
+	if rank == 4 {
 		shape.Height, op.KernelH = t.dims[2], weight.dims[2]
 	}
-	if a := r.setting("kernel_shape"); a != nil {
-		if kh, kw, err := spatial("kernel_shape", 1, 1); err != nil || kh != op.KernelH || kw != op.KernelW {
-			return fmt.Errorf("kernel_shape is %v, the weights are %v", a.ints, weight.dims)
-		}
+	if op.Geometry, err = r.geometry(op.Geometry, rank-2); err != nil {
+		return err
 	}
 	if weight.dims[1] != shape.Channels || op.PadH >= op.KernelH || op.PadW >= op.KernelW {
 		return fmt.Errorf("weights %v with padding %d×%d over dimensions %v", weight.dims, op.PadH, op.PadW, t.dims)
@@ -90,9 +44,8 @@ func (r *reader) conv() error {
 	if err != nil {
 		return err
 	}
-	out := graph.Shape{Height: h, Width: w, Channels: op.Out}
 	dims := []int{dynamic, op.Out, h, w}
-	if line {
+	if rank == 3 {
 		dims = []int{dynamic, op.Out, w}
 	}
 	if _, err := r.spend(dims); err != nil {
@@ -116,7 +69,65 @@ func (r *reader) conv() error {
 	if err != nil {
 		return err
 	}
-	return r.give(0, operand{tensor: &tensor{value: v, dims: dims, at: planesOf(out), fresh: op.Bias == nil}})
+	at := planesOf(graph.Shape{Height: h, Width: w, Channels: op.Out})
+	return r.give(0, operand{tensor: &tensor{value: v, dims: dims, at: at, fresh: op.Bias == nil}})
+}
+
+// geometry reads how the filters of a size move over so many dimensions.
+func (r *reader) geometry(g graph.Geometry, spatial int) (graph.Geometry, error) {
+	if err := r.only("group", 1); err != nil {
+		return g, err
+	}
+	if a := r.setting("auto_pad"); a != nil && a.s != "NOTSET" && a.s != "VALID" {
+		return g, fmt.Errorf("auto_pad is %s, only written out padding is read", a.s)
+	}
+	kernel, err := r.perAxis("kernel_shape", spatial, g.KernelH, g.KernelW)
+	if err != nil || kernel != [2]int{g.KernelH, g.KernelW} {
+		return g, errors.Join(err, fmt.Errorf("kernel_shape is %v, the weights' %d×%d", kernel, g.KernelH, g.KernelW))
+	}
+	if dilation, err := r.perAxis("dilations", spatial, 1, 1); err != nil || dilation != [2]int{1, 1} {
+		return g, errors.Join(err, errors.New("dilations other than 1"))
+	}
+	stride, err := r.perAxis("strides", spatial, 1, 1)
+	if err != nil {
+		return g, err
+	}
+	g.StrideH, g.StrideW = stride[0], stride[1]
+	if a := r.setting("pads"); a != nil { // first those at the beginnings, then those at the ends
+		if len(a.ints) != 2*spatial || !slices.Equal(a.ints[:spatial], a.ints[spatial:]) {
+			return g, fmt.Errorf("pads are %v, only the same on both sides are read", a.ints)
+		}
+		pad, err := axesOf(a.ints[:spatial], 0)
+		if err != nil {
+			return g, fmt.Errorf("pads are %v", a.ints)
+		}
+		g.PadH, g.PadW = pad[0], pad[1]
+	}
+	return g, nil
+}
+
+// perAxis returns an attribute that has a number from 1 on for each of one or two dimensions.
+func (r *reader) perAxis(name string, spatial, otherwiseH, otherwiseW int) ([2]int, error) {
+	a := r.setting(name)
+	if a == nil {
+		return [2]int{otherwiseH, otherwiseW}, nil
+	}
+	both, err := axesOf(a.ints, 1)
+	if err != nil || len(a.ints) != spatial {
+		return both, fmt.Errorf("%s are %v", name, a.ints)
+	}
+	return both, nil
+}
+
+// axesOf returns the numbers of height and width; where there is one, height has the least.
+func axesOf(x []int64, least int64) ([2]int, error) {
+	if len(x) == 1 {
+		x = []int64{least, x[0]}
+	}
+	if len(x) != 2 || min(x[0], x[1]) < least || max(x[0], x[1]) > maxSize {
+		return [2]int{}, errors.New("out of range")
+	}
+	return [2]int{int(x[0]), int(x[1])}, nil
 }
 
 // biasOf returns a constant of n floats.
@@ -183,9 +194,9 @@ func (r *reader) affine(t *tensor, gain, offset func(i int) float32) error {
 	}
 	shape := r.g.Nodes[t.value].Shape
 	x := t.value
-	op, ok := gather(shape.Channels, t, n, gain, offset)
+	op, ok := perChannel(shape.Channels, t, n, gain, offset)
 	if last := t.dims[len(t.dims)-1]; !ok && t.at == nil && last != dynamic {
-		if op, ok = gather(last, t, n, gain, offset); ok {
+		if op, ok = perChannel(last, t, n, gain, offset); ok {
 			if x, err = r.reshaped(t.value, graph.Sequence(n/last, last)); err != nil {
 				return err
 			}
@@ -197,7 +208,7 @@ func (r *reader) affine(t *tensor, gain, offset func(i int) float32) error {
 		if err := r.spendNumbers(2 * whole); err != nil {
 			return err
 		}
-		op, _ = gather(whole, t, n, gain, offset)
+		op, _ = perChannel(whole, t, n, gain, offset)
 		if x, err = r.reshaped(t.value, graph.Vector(whole)); err != nil {
 			return err
 		}
@@ -209,8 +220,8 @@ func (r *reader) affine(t *tensor, gain, offset func(i int) float32) error {
 	return r.give(0, operand{tensor: &tensor{value: v, dims: t.dims, batch: t.batch, at: t.at, fresh: true}})
 }
 
-// gather returns gains and offsets by channel, unless elements of one channel differ.
-func gather(channels int, t *tensor, n int, gain, offset func(i int) float32) (op graph.Affine, ok bool) {
+// perChannel returns gains and offsets by channel, unless elements of one channel differ.
+func perChannel(channels int, t *tensor, n int, gain, offset func(i int) float32) (op graph.Affine, ok bool) {
 	op = graph.Affine{Gain: make([]float32, channels), Offset: make([]float32, channels)}
 	set := make([]bool, channels)
 	for i := range n {
@@ -316,7 +327,7 @@ func (r *reader) bias(t *tensor, c *constant) (done bool, err error) {
 		return false, err
 	}
 	n := &r.g.Nodes[t.value]
-	sums, ok := gather(n.Shape.Channels, t, size(t.dims), one, values)
+	sums, ok := perChannel(n.Shape.Channels, t, size(t.dims), one, values)
 	if !ok {
 		return false, nil
 	}

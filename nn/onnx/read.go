@@ -45,6 +45,7 @@ var operators = map[string]func(r *reader) error{
 	"Unsqueeze":          (*reader).unsqueeze,
 	"Constant":           (*reader).constant,
 	"ConstantOfShape":    (*reader).constantOfShape,
+	"Expand":             (*reader).expand, // of a constant
 	"Shape":              (*reader).shape,
 	// The parts of graph.Bag, see bag.go.
 	"Less":      (*reader).less,

@@ -3,8 +3,11 @@ package onnx
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weirnet/weir/nn/graph"
 )
 
 // modelOf is a model of one node over the inputs "x" (batch, 1, 4, 6), "v" (batch, 4), "s" (batch, 3, 4) and
@@ -56,7 +59,7 @@ func TestReadRefuses(t *testing.T) {
 		{node{op: "Conv", in: []string{"x", "w33"}, attributes: []attribute{ints("pads", 0, 0, 1, 1)}}, "the same on both sides"},
 		{node{op: "Conv", in: []string{"x", "w33"}, attributes: []attribute{ints("pads", 3, 3, 3, 3)}}, "padding 3×3"},
 		{node{op: "Conv", in: []string{"x", "w33"}, attributes: []attribute{ints("strides", 0, 1)}}, "strides are [0 1]"},
-		{node{op: "Conv", in: []string{"x", "w33"}, attributes: []attribute{ints("kernel_shape", 5, 5)}}, "kernel_shape is [5 5]"},
+		{node{op: "Conv", in: []string{"x", "w33"}, attributes: []attribute{ints("kernel_shape", 5, 5)}}, "kernel_shape is [5 5], the weights' 3×3"},
 		{node{op: "Conv", in: []string{"t", "w33"}}, "weights [2 1 3 3]"},
 		{node{op: "Conv", in: []string{"x", "w4"}}, "want 4 dimensions of float32"},
 		{node{op: "Conv", in: []string{"v", "w4"}}, "over dimensions [-1 4]"},
@@ -101,6 +104,8 @@ func TestReadRefuses(t *testing.T) {
 		{node{op: "Sqrt", in: []string{"v"}}, "only as a part of a sum"},
 		{node{op: "Max", in: []string{"v", "two"}}, "only as a part of a sum"},
 		{node{op: "Less", in: []string{"v", "one"}}, "indices are not an input"},
+		{node{op: "Expand", in: []string{"v", "flat"}}, "input 0 is not a constant"},
+		{node{op: "Expand", in: []string{"w4", "one"}}, "of a constant of [4 2] to [1]"},
 		{node{op: "Shape", in: []string{"v"}}, `output "y": not computed`},
 		{node{op: "Relu", in: []string{"nothing"}}, `reads "nothing", which is not there`},
 		{node{op: "Relu", in: []string{"v"}, out: []string{"x"}}, `gives "x", which is there`},
@@ -181,5 +186,26 @@ func TestMemoryIsBounded(t *testing.T) {
 	m.graph.outputs[0].name = last
 	if _, err := Parse(m.encode()); err == nil || !strings.Contains(err.Error(), "too much memory") {
 		t.Errorf("%v, want it to be too much", err)
+	}
+}
+
+// An LSTM may be given its zero state, as exporters do.
+func TestZeroState(t *testing.T) {
+	m := modelOf(node{op: "LSTM", in: []string{"s", "gates", "state", "", "", "h0", "h0"}, out: []string{"every"}, attributes: []attribute{integer("layout", 1)}})
+	expand := node{op: "Expand", in: []string{"nought", "sizes"}, out: []string{"h0"}}
+	m.graph.nodes[0].out = []string{"every", "last"}
+	m.graph.nodes = append([]node{expand}, append(m.graph.nodes, node{op: "MatMul", in: []string{"last", "both"}, out: []string{"y"}})...)
+	m.graph.initializers = append(m.graph.initializers,
+		tensorProto{name: "both", typ: typeFloat, dims: []int64{2, 1}, raw: []byte{0, 0, 0x80, 0x3f, 0, 0, 0, 0x40}},
+		tensorProto{name: "nought", typ: typeFloat, raw: make([]byte, 4)},
+		tensorProto{name: "sizes", typ: typeInt64, dims: []int64{3}, raw: binary.LittleEndian.AppendUint64([]byte{1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, 2)})
+	got, err := Parse(m.encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Only the last state of three rows is multiplied.
+	out := got.Graph.Nodes[got.Graph.Outputs[0].Value]
+	if d, ok := out.Op.(graph.Dense); !ok || !slices.Equal(d.Weight, []float32{0, 0, 0, 0, 1, 2}) {
+		t.Errorf("the last node is %+v", out)
 	}
 }

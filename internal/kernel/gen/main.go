@@ -39,7 +39,8 @@ func generate() (map[string][]byte, error) {
 	_, err := t.Funcs(template.FuncMap{
 		"row": row, "acc": acc, "upTo": upTo, "downFrom": downFrom,
 		"add": func(a, b int) int { return a + b }, "mul": mul,
-		"mod": func(a, b int) int { return a % b },
+		"mod":  func(a, b int) int { return a % b },
+		"list": func(items ...string) []string { return items }, "maskedLoad": maskedLoad, "maskedStore": maskedStore,
 		"body": func(s step) (string, error) {
 			var text strings.Builder
 			err := t.ExecuteTemplate(&text, s.TemplateName(), s)
@@ -61,7 +62,9 @@ func generate() (map[string][]byte, error) {
 		execute("gemm_"+set.Name+"_amd64.s", "gemm.s.tmpl", set)
 		execute("elementwise_"+set.Name+"_amd64.s", "elementwise.s.tmpl", set)
 		execute("lookup_"+set.Name+"_amd64.s", "lookup.s.tmpl", set)
+		execute("rows_"+set.Name+"_amd64.s", "rows.s.tmpl", set)
 	}
+	execute("squares_amd64.s", "squares.s.tmpl", []vectors{avx512, avx2})
 	for _, p := range packedSets {
 		execute(p.File(), "packed.s.tmpl", p)
 	}
