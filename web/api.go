@@ -51,7 +51,11 @@ var operations = []route{
 	{"GET", "/incidents/{id}", (*Server).incident, true},
 	{"GET", "/alerts/{id}", (*Server).alert, true},
 	{"GET", "/alerts/{id}/export", (*Server).exportAlerts, true},
+	{"GET", "/alerts/{id}/packets", (*Server).packets, true},
 	{"POST", "/alerts/{id}/verdict", (*Server).verdict, true},
+	{"POST", "/alerts/{id}/exclude", (*Server).exclude, true},
+	{"GET", "/exclusions", (*Server).exclusions, true},
+	{"DELETE", "/exclusions/{number}", (*Server).include, true},
 	{"GET", "/models", (*Server).models, false},
 	{"GET", "/models/{name}/{version}", (*Server).model, false},
 	{"POST", "/models/{name}/promote", (*Server).promote, false},
@@ -100,7 +104,7 @@ func (s *Server) answer(op *route, w http.ResponseWriter, r *http.Request) {
 	case r.Context().Err() != nil: // nobody listens
 	case errors.As(err, &bad):
 		fail(w, http.StatusBadRequest, bad.Error())
-	case errors.Is(err, store.ErrUnknown), errors.Is(err, model.ErrNotFound):
+	case errors.Is(err, store.ErrUnknown), errors.Is(err, store.ErrNoExclusion), errors.Is(err, errNoPackets), errors.Is(err, model.ErrNotFound):
 		fail(w, http.StatusNotFound, err.Error())
 	case errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrMismatch):
 		fail(w, http.StatusConflict, err.Error())
@@ -217,18 +221,11 @@ func (q *query) time(name string) int64 {
 
 // host returns an address or a network.
 func (q *query) host() netip.Prefix {
-	text := strings.TrimSpace(q.values.Get("host"))
-	if text == "" {
-		return netip.Prefix{}
+	network, err := parseHost(q.values.Get("host"))
+	if err != nil && q.err == nil {
+		q.err = err
 	}
-	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
-		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
-	}
-	network, err := netip.ParsePrefix(text)
-	if err != nil {
-		q.fail("host=%q: want an address, or a network such as 10.0.0.0/8", text)
-	}
-	return network.Masked()
+	return network
 }
 
 func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) error {
@@ -243,7 +240,8 @@ type Status struct {
 	Started  event.Time `json:"started"`
 	Source   string     `json:"source"`
 	Watching bool       `json:"watching"`
-	Models   []string   `json:"models"` // in use
+	Models   []string   `json:"models"`   // in use
+	Evidence bool       `json:"evidence"` // packets of alerts are kept
 	History  History    `json:"history"`
 	Clients  Clients    `json:"clients"`
 }
@@ -273,7 +271,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	st := Status{
-		Version: s.cfg.Version, Started: event.Time(s.started.UnixNano()), Source: s.cfg.Source, Watching: s.cfg.Live != nil,
+		Version: s.cfg.Version, Started: event.Time(s.started.UnixNano()), Source: s.cfg.Source, Watching: s.cfg.Live != nil, Evidence: s.cfg.Packets != nil,
 		Models: append([]string{}, s.cfg.InUse...),
 		History: History{Flows: info.Flows, Windows: info.Windows, Alerts: info.Alerts, Incidents: info.Incidents,
 			Segments: info.Segments, Bytes: info.Bytes},

@@ -19,6 +19,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -44,6 +45,10 @@ type Config struct {
 
 	Explain func(*event.Alert) string // the plain sentence of an alert
 	Group   Grouper                   // of novel flows; nil: NearestLabel
+
+	// Packets writes the packets that are kept of an alert, or of all alerts of an incident, as a capture, and returns how many
+	// they are and should be. nil: none are kept.
+	Packets func(ctx context.Context, id store.ID, w io.Writer) (got, expected uint64, err error)
 
 	Token string            // secret of tools and of cookies, at least 32 characters
 	Hosts func(string) bool // reports whether a Host header, in lower case, is ours; see Loopback

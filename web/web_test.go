@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -63,6 +64,16 @@ func newTest(t *testing.T, change func(*Config)) *Server {
 		Version: "test", Source: "test.pcap", Live: live, History: history, Models: models, InUse: []string{"apps@20261122-1"},
 		Explain: func(a *event.Alert) string {
 			return fmt.Sprintf("%s from %s", a.Features[0].Name, a.Top.Sources[0].Name)
+		},
+		Packets: func(_ context.Context, id store.ID, w io.Writer) (got, expected uint64, err error) {
+			switch id {
+			case store.ID{Incident: 1, Alert: 1}:
+				_, err = io.WriteString(w, "packets of 1.1")
+				return 2, 3, err
+			case store.ID{Incident: 1, Alert: 2}:
+				return 0, 0, errors.New("gone")
+			}
+			return 0, 0, store.ErrUnknown
 		},
 		Token: token, Hosts: Loopback(8080), Warn: func(text string) { t.Log(text) },
 	}
@@ -182,6 +193,22 @@ func TestDescription(t *testing.T) {
 		{"POST", "/alerts/{id}/verdict", "/alerts/1/verdict", `{"verdict":"open"} {}`, 400, "behind"},
 		{"POST", "/alerts/{id}/verdict", "/alerts/99999/verdict", `{"verdict":"open"}`, 404, "no such"},
 		{"GET", "/incidents/{id}", "/incidents/1", "", 200, `"verdict":"confirmed"`},
+		{"GET", "/alerts/{id}/packets", "/alerts/1.1/packets", "", 200, "packets of 1.1"},
+		{"GET", "/alerts/{id}/packets", "/alerts/1.2/packets", "", 404, "no packets are kept of it: gone"},
+		{"GET", "/alerts/{id}/packets", "/alerts/99999/packets", "", 404, "no such"},
+		{"GET", "/exclusions", "/exclusions", "", 200, `"exclusions":[]`},
+		{"POST", "/alerts/{id}/exclude", "/alerts/1/exclude", `{"from":"00:00","to":"24:00","try":true}`, 200, `{"id":null,"asked":`},
+		{"POST", "/alerts/{id}/exclude", "/alerts/1/exclude", `{"host":"192.0.2.1"}`, 200, `"asked_matches":0`},
+		{"POST", "/alerts/{id}/exclude", "/alerts/1/exclude", `{"from":"00:00","to":"24:00","seconds":3600,"note":"ours"}`, 200, `{"id":1,`},
+		{"POST", "/alerts/{id}/exclude", "/alerts/1/exclude", `{"note":"all"}`, 400, "everything"},
+		{"POST", "/alerts/{id}/exclude", "/alerts/1/exclude", `{"from":"25:00","to":"3:00"}`, 400, "time of day"},
+		{"POST", "/alerts/{id}/exclude", "/alerts/1/exclude", `{"host":"x"}`, 400, "want an address"},
+		{"POST", "/alerts/{id}/exclude", "/alerts/1/exclude", `{"port":1,"seconds":-1}`, 400, "seconds"},
+		{"POST", "/alerts/{id}/exclude", "/alerts/99999/exclude", `{"port":1}`, 404, "no such"},
+		{"GET", "/exclusions", "/exclusions", "", 200, `"note":"ours"`},
+		{"DELETE", "/exclusions/{number}", "/exclusions/1", "", 204, ""},
+		{"DELETE", "/exclusions/{number}", "/exclusions/1", "", 404, "no such"},
+		{"DELETE", "/exclusions/{number}", "/exclusions/x", "", 400, "number"},
 		{"GET", "/models", "/models", "", 200, `"in_use":true`},
 		{"GET", "/models/{name}/{version}", "/models/apps/20261122-1", "", 200, `"evaluation":{`},
 		{"GET", "/models/{name}/{version}", "/models/apps/20260101-1", "", 404, "not found"},
@@ -201,6 +228,12 @@ func TestDescription(t *testing.T) {
 		name := fmt.Sprintf("%s %s %s", test.method, test.path, test.body)
 		if r.StatusCode != test.status || !strings.Contains(string(data), test.has) {
 			t.Errorf("%s: got %d %.300s, want %d with %s", name, r.StatusCode, data, test.status, test.has)
+			continue
+		}
+		if len(data) == 0 {
+			if _, ok := doc.Paths[test.route][strings.ToLower(test.method)].Responses[fmt.Sprint(r.StatusCode)]; !ok {
+				t.Errorf("%s: an answer %d is not described", name, r.StatusCode)
+			}
 			continue
 		}
 		kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")

@@ -17,7 +17,6 @@ import (
 
 	"github.com/weirnet/weir/event"
 	"github.com/weirnet/weir/sensor"
-	"github.com/weirnet/weir/store"
 	"github.com/weirnet/weir/web"
 )
 
@@ -86,8 +85,8 @@ func (d *dashboard) open() error {
 	return nil
 }
 
-// start shows a history, and what beside is told of.
-func (d *dashboard) start(g *shared, history store.Reader, source string, inUse []string) error {
+// start shows what shown says, its history at least, and what beside is told of.
+func (d *dashboard) start(g *shared, shown web.Config) error {
 	if d.listener == nil {
 		return nil
 	}
@@ -101,10 +100,9 @@ func (d *dashboard) start(g *shared, history store.Reader, source string, inUse 
 		}
 	}
 	var err error
-	d.server, err = web.New(web.Config{
-		Version: version, Source: source, Live: d.live, History: history, Models: g.registry(), InUse: inUse,
-		Explain: sensor.Explain, Token: d.secret, Hosts: hosts, TLS: d.cert != nil, Who: cmp.Or(userName(), "dashboard"),
-	})
+	shown.Version, shown.Live, shown.Models, shown.Explain = version, d.live, g.registry(), sensor.Explain
+	shown.Token, shown.Hosts, shown.TLS, shown.Who = d.secret, hosts, d.cert != nil, cmp.Or(userName(), "dashboard")
+	d.server, err = web.New(shown)
 	if err != nil {
 		return err
 	}
@@ -117,6 +115,18 @@ func (d *dashboard) start(g *shared, history store.Reader, source string, inUse 
 	slog.Info(fmt.Sprintf("dashboard: %s://%s%s (works once; the token of tools is in %s)",
 		scheme, net.JoinHostPort(cmp.Or(host, "localhost"), fmt.Sprint(port)), d.server.Link(), d.token))
 	return nil
+}
+
+// shown is what the dashboard of a run shows.
+func (d *dashboard) shown(cfg *sensor.Config, keep *history, proof *evidenceFlags, sources []string) web.Config {
+	if d.listener == nil {
+		return web.Config{}
+	}
+	c := web.Config{Source: shownSource(sources), History: keep.store, InUse: modelsInUse(cfg)}
+	if cfg.Anomaly != nil {
+		c.Packets = proof.packets(keep.store, keep.dir)
+	}
+	return c
 }
 
 // beside returns what shows an event, and then gives it to another, nil: to nobody.
@@ -180,7 +190,8 @@ weir run --http.`,
 			if err := dash.open(); err != nil {
 				return err
 			}
-			if err := dash.start(g, s, "", nil); err != nil {
+			proof := evidenceFlags{}
+			if err := dash.start(g, web.Config{History: s, Packets: proof.packets(s, s.Dir())}); err != nil {
 				return errors.Join(err, dash.close())
 			}
 			<-c.Context().Done()
