@@ -325,6 +325,9 @@ func (l *Live) Read(batch []Packet) (int, error) {
 			r.release()
 		}
 		now := time.Now()
+		if l.moved(now.UnixNano(), now.Sub(l.opened)).Abs() > l.hold/2 {
+			now = time.Now() // perhaps the processor was taken away between the readings of the two clocks
+		}
 		visible := l.look(now.UnixNano(), now.Sub(l.opened))
 		if (l.stop.Load() || l.gone()) && l.stopped.IsZero() {
 			if err := l.shut(now); err != nil {
@@ -374,13 +377,20 @@ func (v visible) of(r *ring) int64 {
 	return v.open
 }
 
+// moved returns by how much the clock of the machine was set since look was last called.
+func (l *Live) moved(wall int64, passed time.Duration) time.Duration {
+	if l.wall == 0 {
+		return 0
+	}
+	return time.Duration(wall-l.wall) - (passed - l.passed)
+}
+
 // look takes the time of day and the time since the start. When the clock of the machine was set, no packet waits for
 // others: it might wait for years.
 func (l *Live) look(wall int64, passed time.Duration) visible {
-	step := time.Duration(wall-l.wall) - (passed - l.passed)
-	first := l.wall == 0
+	step := l.moved(wall, passed)
 	l.wall, l.passed = wall, passed
-	if !first && step.Abs() > l.hold/2 {
+	if step.Abs() > l.hold/2 {
 		l.step = clockStep{by: l.step.by + step, seen: passed}
 		l.step.border = wall - int64(l.step.by/2) // before it was set, it would be wall - by now
 		l.complete = math.MinInt64

@@ -65,10 +65,13 @@ func (t *Table) Expect(h *packet.Headers) {
 func (at *expected) identify(h *packet.Headers, directional bool) {
 	at.headers = uintptr(unsafe.Pointer(h)) // to be compared, never to be followed
 	at.stage = identified
-	if h.Version != 0 && h.Has&packet.Fragment == 0 {
+	switch {
+	case h.Version == 0:
+		at.id = ident{} // Update finds out
+	case h.Has&packet.Fragment == 0:
 		at.id, at.reversed = identify(h, directional)
-	} else {
-		at.id = ident{} // Update finds out about these
+	default: // as if its first fragment were not known: Update knows
+		at.id, at.reversed = identOf(KeyOf(h), directional)
 	}
 }
 

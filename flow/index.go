@@ -162,12 +162,12 @@ func (x *index) split(n uint32, hash uint64) {
 	}
 }
 
-// remove takes the entry of a cell out.
-func (x *index) remove(hash uint64, cell uint32) {
-	n := x.pageOf(hash)
+// remove takes the entry of a cell out. A tag names its page too, since no page is deeper than a tag is long.
+func (x *index) remove(tag, cell uint32) {
+	n := x.pageOf(uint64(tag) << 32)
 	p := x.page(n)
 	for distance := range uint32(numBuckets) {
-		at := tagOf(hash) + distance
+		at := tag + distance
 		for i, c := range p.home(at).cells {
 			if c == cell {
 				p.fill(at, i)
@@ -223,6 +223,11 @@ func (p *page) displaced(bucket uint32) (at uint32, place int) {
 // find returns the number of the cell that holds the flow of an ident with the hash, 0 when there is none.
 func (t *Table) find(hash uint64, id *ident, e ends) uint32 {
 	p, tag := t.index.page(t.index.pageOf(hash)), tagOf(hash)
+	if b := p.home(tag); b.cells[bucketLen-1] == 0 { // not full: nothing lies behind it
+		if n := b.look(tag); n == 0 || t.matches(t.cell(n), id, e) {
+			return n
+		}
+	}
 	for distance := range uint32(numBuckets) {
 		b := p.home(tag + distance)
 		for i, cell := range b.cells {

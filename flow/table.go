@@ -189,8 +189,9 @@ func (t *Table) Update(h *packet.Headers, p *capture.Packet, ordinal uint64) (f 
 	t.newest = ordinal
 	at := t.next(h)
 	if h.Has&packet.Fragment != 0 {
-		at.id, at.reversed = identOf(t.fragments.key(h, p.Nanos, &t.stats), t.cfg.Directional)
-		at.stage = identified
+		if id, reversed := identOf(t.fragments.key(h, p.Nanos, &t.stats), t.cfg.Directional); id != at.id || reversed != at.reversed {
+			at.id, at.reversed, at.stage = id, reversed, identified
+		}
 	}
 	e := endsOf(h, at.reversed) // a fragment's key has its addresses too
 	n := at.cell
@@ -286,6 +287,11 @@ func (t *Table) start(at *expected, e ends, salt uint64, nanos int64) uint32 {
 
 // end takes a flow out of the table.
 func (t *Table) end(n uint32, reason EndReason) {
+	t.endTagged(n, tagOf(t.hashOf(t.cell(n))), reason)
+}
+
+// endTagged is end for a flow of whose hash the tag is known.
+func (t *Table) endTagged(n, tag uint32, reason EndReason) {
 	c := t.cell(n)
 	if c.closed() {
 		reason = EndOfFlow
@@ -297,7 +303,7 @@ func (t *Table) end(n uint32, reason EndReason) {
 	if c.side != 0 {
 		r.Opening = t.pool.payloads(t.sideCell(c.side).opening, r.Opening)
 	}
-	t.index.remove(t.hashOf(c), n)
+	t.index.remove(tag, n)
 	t.blocks[n/blockLen].flows &^= 1 << (n % blockLen)
 	t.alive--
 	t.ended++

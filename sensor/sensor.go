@@ -107,7 +107,7 @@ func New(cfg Config, workers int) (*Sensor, error) {
 }
 
 // KeepEvidence has the packets that windows count recorded, and those of alerts kept. It is called before the first packet, and not
-// without a detector; r must stay open until the sensor is closed.
+// without a detector; r must stay open until the sensor is closed, or is told to keep no more, nil.
 func (s *Sensor) KeepEvidence(r *evidence.Recorder) { s.evidence = r }
 
 // Add takes a batch of packets of one file. It returns the first error of Emit so far.

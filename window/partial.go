@@ -44,14 +44,16 @@ type Partial struct {
 
 	labels []uint64 // packets of flows with a label, by its class
 
-	// The addresses of the last packets, which are not in srcAddrs and dstAddrs yet: a batch of them
-	// costs less.
+	// The addresses and ports of the last packets, which are not in the tallies yet: they wait for
+	// memory together.
 	srcs, dsts       [batchLen]uint32 // IPv4
 	srcSixs, dstSixs [sixBatchLen]sixAddr
-	fours, sixes     int // how many
+	from, to         [batchLen]uint16 // ports
+	fours, sixes     int              // how many
+	ported           int
 }
 
-// How many addresses wait for memory together.
+// How many wait together.
 const (
 	batchLen    = 64
 	sixBatchLen = 16
@@ -101,8 +103,11 @@ func (p *Partial) Add(h *packet.Headers) {
 		return // SCTP has ports too, but the features are about those of TCP and UDP
 	}
 	if h.Has&packet.HasPorts != 0 {
-		p.srcPorts.add(h.SrcPort)
-		p.dstPorts.add(h.DstPort)
+		if p.ported == batchLen {
+			p.flushPorts()
+		}
+		p.from[p.ported], p.to[p.ported] = h.SrcPort, h.DstPort
+		p.ported++
 	}
 }
 
@@ -118,8 +123,16 @@ func (p *Partial) label(class int32) {
 // is not changed.
 func (p *Partial) Labels() []uint64 { return p.labels }
 
-// flush puts the addresses of the last packets where they belong.
+// flushPorts puts the ports of the last packets where they belong.
+func (p *Partial) flushPorts() {
+	p.srcPorts.addEach(p.from[:p.ported])
+	p.dstPorts.addEach(p.to[:p.ported])
+	p.ported = 0
+}
+
+// flush puts the addresses and ports of the last packets where they belong.
 func (p *Partial) flush() {
+	p.flushPorts()
 	p.srcAddrs.addFours(p.srcs[:p.fours])
 	p.dstAddrs.addFours(p.dsts[:p.fours])
 	p.srcAddrs.addSixes(p.srcSixs[:p.sixes])

@@ -90,7 +90,7 @@ const touchFrom = 256 << 10
 // addFours counts a packet of each IPv4 address. It gives the same as addFour for each, in a third of
 // the time in large tables, since the addresses wait for memory together.
 func (t *addrTally) addFours(addrs []uint32) {
-	for t.fourUsed+len(addrs) > len(t.four)/4*3 && len(t.four) < 2*maxDistinct {
+	for t.fourUsed+len(addrs) > len(t.four)/2 && len(t.four) < 2*maxDistinct {
 		t.growFour()
 	}
 	if t.used()+len(addrs) > maxDistinct {
@@ -147,7 +147,7 @@ func (t *addrTally) addFour(addr, packets uint32) {
 	if t.sketch != nil {
 		t.sketch.add(fourKey(addr))
 	}
-	if t.fourUsed >= len(t.four)/4*3 && t.used() < maxDistinct || len(t.four) == 0 {
+	if t.fourUsed >= len(t.four)/2 && t.used() < maxDistinct || len(t.four) == 0 {
 		t.growFour()
 	}
 	s := t.findFour(addr)
@@ -361,24 +361,33 @@ func (t *portTally) find(port uint16) *uint64 {
 	}
 }
 
-// add counts one packet of a port.
-func (t *portTally) add(port uint16) {
-	if t.all == nil {
+// addEach counts a packet of each port.
+func (t *portTally) addEach(ports []uint16) {
+	for i, port := range ports {
+		if t.all != nil {
+			t.addSpread(ports[i:])
+			return
+		}
 		if len(t.slots) > 0 {
 			if s := t.find(port); *s != 0 {
 				*s++
-				return
+				continue
 			}
 		}
 		t.addMany(port, 1)
-		return
 	}
-	n := t.all[port]
-	if n == 0 || n == math.MaxUint16 {
-		t.addMany(port, 1)
-		return
+}
+
+// addSpread is addEach for the array.
+func (t *portTally) addSpread(ports []uint16) {
+	all := (*[1 << 16]uint16)(t.all)
+	for _, port := range ports {
+		if n := all[port]; n-1 < math.MaxUint16-1 {
+			all[port] = n + 1
+		} else { // none yet, or full
+			t.addMany(port, 1)
+		}
 	}
-	t.all[port] = n + 1
 }
 
 // addMany counts any number of packets.

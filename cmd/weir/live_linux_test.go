@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirnet/weir/bench/attack"
 	"github.com/weirnet/weir/capture"
 )
 
@@ -39,7 +40,7 @@ func newBench(t *testing.T) *bench {
 	if os.Geteuid() != 0 {
 		missing = append(missing, "root")
 	}
-	for program, debian := range map[string]string{"ip": "iproute2", "tcpreplay": "tcpreplay", "tcpdump": "tcpdump", "ethtool": "ethtool", "nsenter": "util-linux"} {
+	for program, debian := range map[string]string{"ip": "iproute2", "tcpreplay": "tcpreplay", "tcpdump": "tcpdump", "ethtool": "ethtool", "nsenter": "util-linux", "setpriv": "util-linux"} {
 		if _, err := exec.LookPath(program); err != nil {
 			missing = append(missing, "the Debian package "+debian)
 		}
@@ -262,6 +263,23 @@ func (b *bench) size(name string) int64 {
 		return 0
 	}
 	return info.Size()
+}
+
+// recorded returns how many packets of a file of the test can be read so far.
+func (b *bench) recorded(name string) (packets int) {
+	r, err := capture.Open([]string{b.path(name)})
+	if err != nil {
+		return 0
+	}
+	defer r.Close()
+	batch := make([]capture.Packet, 64)
+	for {
+		n, err := r.Read(batch)
+		packets += n
+		if err == io.EOF {
+			return packets
+		}
+	}
 }
 
 // traffic is what is sent: packets, and the sizes of files that hold all of them.
@@ -544,6 +562,86 @@ func TestLiveTellsWhatItLoses(t *testing.T) {
 	}
 }
 
+// TestWatchingSaysWhatHappens watches two interfaces, one of which carries merged frames, goes down, comes back and is removed.
+func TestWatchingSaysWhatHappens(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	b := newBench(t)
+	b.run(b.near, "ip", "link", "add", "near2", "mtu", "1500", "type", "veth", "peer", "name", "far2", "netns", strings.Split(b.far, "/")[2])
+	b.run(b.near, "ip", "link", "set", "near2", "arp", "off", "addrgenmode", "none", "up")
+	b.run(b.far, "ip", "link", "set", "far2", "arp", "off", "addrgenmode", "none", "mtu", "9000", "up")
+	sent := b.asSent("tiny.pcapng", b.sample("tiny.pcap"))
+	var large bytes.Buffer
+	if err := attack.Write(&large, "large", 10, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(b.path("large.pcap"), large.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	play := func(file, far string) { b.run(b.far, "tcpreplay", "-q", "--no-flow-stats", "-i", far, "-t", file) }
+
+	w := b.start("weir", b.weir, "run", "-i", "near,near2", "-o", "live.jsonl", "-w", "seen.pcapng")
+	said := func(what string) {
+		t.Helper()
+		b.until(what, func() bool { return strings.Contains(w.stderr.String(), what) })
+	}
+	if link := b.run(b.near, "ip", "-d", "link", "show", "near2"); !strings.Contains(link, "promiscuity 1") {
+		t.Errorf("the interface is not in promiscuous mode: %s", link)
+	}
+	play("tiny.pcapng", "far")
+	b.run(b.near, "ip", "link", "set", "near2", "mtu", "9000")
+	play("large.pcap", "far2")
+	said("weir: near2: frames are longer than the link allows: packets are merged before they are captured")
+	said("ethtool -K near2 gro off lro off tso off gso off")
+	b.run(b.near, "ip", "link", "set", "near2", "down")
+	said("weir: near2 is down: waiting for it to come back")
+	b.run(b.near, "ip", "link", "set", "near2", "up")
+	said("weir: near2 is up again")
+	b.run(b.near, "ip", "link", "del", "near2")
+	said("weir: near2 has gone")
+	play("tiny.pcapng", "far")
+	b.await(func() bool { return b.recorded("seen.pcapng") == 2*sent.packets+10 })
+	w.signal(syscall.SIGTERM)
+	var exit *exec.ExitError
+	if err := w.cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitPartly {
+		t.Errorf("it ends with %v, want exit status %d", err, exitPartly)
+	}
+	if captured, received, dropped := w.counts(); captured != 2*sent.packets+10 || received != captured || dropped != 0 {
+		t.Errorf("%d packets captured, %d received, %d dropped; want all %d", captured, received, dropped, 2*sent.packets+10)
+	}
+	_, stats := b.events("live.jsonl")
+	both := fmt.Sprint(stats["capture"])
+	want := fmt.Sprintf("[map[captured:%[1]d dropped:0 interface:near received:%[1]d] map[captured:10 dropped:0 interface:near2 oversize:10 received:10]]", 2*sent.packets)
+	if both != want {
+		t.Errorf("stats tell\n%s, want\n%s", both, want)
+	}
+}
+
+// TestWithoutTheRightToCapture is what who has not the right is told.
+func TestWithoutTheRightToCapture(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	b := newBench(t)
+	for _, test := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"run -i near", exitFailed, "sudo setcap cap_net_raw=ep "},
+		{"run -i near --user nobody", exitFailed, "sudo setcap cap_net_raw=ep "},
+		{"run -i nowhere", exitFailed, "no such interface: weir interfaces lists them"},
+		{"interfaces", exitDone, "This user may not capture: start it with sudo"},
+	} {
+		cmd := b.command(b.near, append([]string{"setpriv", "--bounding-set=-net_raw", b.weir}, strings.Fields(test.args)...)...)
+		out, err := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != test.code || !strings.Contains(string(out), test.want) {
+			t.Errorf("weir %s: status %d (%v), want %d and %q\n%s", test.args, code, err, test.code, test.want, out)
+		}
+	}
+}
+
 // compare wants a live run to have said what the replay of its recording says. Labels that were not given for want
 // of time, which is counted, are the only difference allowed.
 func (b *bench) compare(name, liveFile, replayFile string, sent int) {
@@ -651,4 +749,61 @@ func withCgo(t *testing.T) bool {
 		t.Fatal("no build information")
 	}
 	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "1" })
+}
+
+// The packets of alerts on an interface are kept, with a history and several workers, and give the same score again.
+func TestLiveKeepsEvidence(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	b := newBench(t)
+	b.trainAnomaly()
+	sent := b.asSent("sent.pcapng", b.sample("demo.pcapng.zst"))
+	w := b.start("weir", b.weir, "run", "-i", "near", "--workers", "2", "--ring-memory", "32MiB", "--user", "root", "--anomaly", "anomaly",
+		"--store", "history", "-o", "live.jsonl", "-w", "seen.pcapng")
+	b.run(b.far, "tcpreplay", "-q", "--no-flow-stats", "-i", "far", "-p", "10000", "sent.pcapng")
+	b.await(func() bool { return b.size("seen.pcapng") >= sent.pcapng })
+	w.stop()
+	type alert struct {
+		Start    string
+		Score    json.Number
+		Packets  int
+		Evidence struct {
+			Packets int
+			Exact   bool
+			Slices  []string
+		}
+	}
+	alerts := func(file string) (found []alert) {
+		for _, line := range b.lines(file) {
+			var e struct{ Alert *alert }
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			if e.Alert != nil {
+				found = append(found, *e.Alert)
+			}
+		}
+		return found
+	}
+	exact := 0
+	for i, a := range alerts("live.jsonl") {
+		if !a.Evidence.Exact {
+			continue
+		}
+		exact++
+		again := fmt.Sprintf("again-%d.jsonl", i)
+		b.run(b.near, append([]string{b.weir, "run", "-q", "--anomaly", "anomaly", "-o", again, "-r"}, a.Evidence.Slices...)...)
+		got := alerts(again)
+		if len(got) == 0 || got[len(got)-1].Start != a.Start || got[len(got)-1].Score != a.Score || got[len(got)-1].Packets != a.Packets {
+			t.Errorf("the window of %s scores %s; its packets, again: %+v", a.Start, a.Score, got)
+		}
+	}
+	if exact == 0 {
+		t.Fatalf("none of %d alerts can be judged again", len(alerts("live.jsonl")))
+	}
+	b.run(b.near, b.weir, "alerts", "export", "1.1", "--store", "history", "-w", "one.pcapng")
+	if b.size("one.pcapng") == 0 {
+		t.Error("nothing was exported")
+	}
 }

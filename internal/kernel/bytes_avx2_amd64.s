@@ -23,6 +23,8 @@ TEXT ·bytesAVX2(SB), NOSPLIT, $0-8
 	MOVQ strip_tile(DI), AX
 	CMPQ AX, $276
 	JEQ tile1x1x8
+	CMPQ AX, $274
+	JEQ tile1x1x4
 	CMPQ AX, $273
 	JEQ tile1x1x2
 	CMPQ AX, $289
@@ -271,6 +273,159 @@ tile1x1x8floats:
 	VMOVUPS Y7, 224(AX)
 	DECQ strip_tiles(DI)
 	JNZ tile1x1x8
+	VZEROUPPER
+	RET
+
+tile1x1x4:
+	MOVQ strip_start(DI), DX
+	VMOVUPS 0(DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	MOVQ strip_weights(DI), BX
+	LEAQ strip_left(DI), DX
+	VPCMPEQW Y15, Y15, Y15
+	VPSRLW $8, Y15, Y15
+
+tile1x1x4part:
+	MOVQ side_base(DX), AX
+	ADDQ side_at(DX), AX
+	MOVQ side_row(DX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	MOVQ left_runs(DX), R11
+
+tile1x1x4run:
+	MOVQ left_steps(DX), CX
+
+tile1x1x4step:
+	VPBROADCASTD (AX), Y13
+	VPAND Y15, Y13, Y12
+	VPSRLW $8, Y13, Y13
+	VPMADDWD 0(BX), Y12, Y14
+	VPADDD Y14, Y0, Y0
+	VPMADDWD 64(BX), Y13, Y14
+	VPADDD Y14, Y0, Y0
+	VPMADDWD 32(BX), Y12, Y14
+	VPADDD Y14, Y1, Y1
+	VPMADDWD 96(BX), Y13, Y14
+	VPADDD Y14, Y1, Y1
+	VPMADDWD 0(BX)(R12*1), Y12, Y14
+	VPADDD Y14, Y2, Y2
+	VPMADDWD 64(BX)(R12*1), Y13, Y14
+	VPADDD Y14, Y2, Y2
+	VPMADDWD 32(BX)(R12*1), Y12, Y14
+	VPADDD Y14, Y3, Y3
+	VPMADDWD 96(BX)(R12*1), Y13, Y14
+	VPADDD Y14, Y3, Y3
+	ADDQ $4, AX
+	ADDQ $128, BX
+	DECQ CX
+	JNZ tile1x1x4step
+	ADDQ left_gap(DX), AX
+	DECQ R11
+	JNZ tile1x1x4run
+	MOVQ side_next(DX), AX
+	ADDQ AX, side_at(DX)
+	CMPB left_last(DX), $0
+	LEAQ left__size(DX), DX
+	JEQ tile1x1x4part
+	MOVQ strip_scale(DI), DX
+	MOVQ strip_bias(DI), BX
+	VCVTDQ2PS Y0, Y0
+	VMULPS 0(DX), Y0, Y0
+	VADDPS 0(BX), Y0, Y0
+	VCVTDQ2PS Y1, Y1
+	VMULPS 32(DX), Y1, Y1
+	VADDPS 32(BX), Y1, Y1
+	VCVTDQ2PS Y2, Y2
+	VMULPS 64(DX), Y2, Y2
+	VADDPS 64(BX), Y2, Y2
+	VCVTDQ2PS Y3, Y3
+	VMULPS 96(DX), Y3, Y3
+	VADDPS 96(BX), Y3, Y3
+	CMPB strip_add(DI), $0
+	JEQ tile1x1x4end
+	MOVQ (strip_residual+side_base)(DI), AX
+	MOVQ (strip_residual+side_at)(DI), CX
+	ADDQ CX, AX
+	ADDQ (strip_residual+side_next)(DI), CX
+	MOVQ CX, (strip_residual+side_at)(DI)
+	MOVQ (strip_residual+side_row)(DI), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	VBROADCASTSS strip_residualScale(DI), Y15
+	VPMOVZXBD 0(AX), Y12
+	VCVTDQ2PS Y12, Y12
+	VMULPS Y15, Y12, Y12
+	VADDPS Y12, Y0, Y0
+	VPMOVZXBD 8(AX), Y12
+	VCVTDQ2PS Y12, Y12
+	VMULPS Y15, Y12, Y12
+	VADDPS Y12, Y1, Y1
+	VPMOVZXBD 16(AX), Y12
+	VCVTDQ2PS Y12, Y12
+	VMULPS Y15, Y12, Y12
+	VADDPS Y12, Y2, Y2
+	VPMOVZXBD 24(AX), Y12
+	VCVTDQ2PS Y12, Y12
+	VMULPS Y15, Y12, Y12
+	VADDPS Y12, Y3, Y3
+
+tile1x1x4end:
+	MOVQ (strip_dst+side_base)(DI), AX
+	MOVQ (strip_dst+side_at)(DI), CX
+	ADDQ CX, AX
+	ADDQ (strip_dst+side_next)(DI), CX
+	MOVQ CX, (strip_dst+side_at)(DI)
+	MOVQ (strip_dst+side_row)(DI), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	CMPB strip_floats(DI), $0
+	JNE tile1x1x4floats
+	VXORPS Y15, Y15, Y15
+	VBROADCASTSS strip_top(DI), Y14
+	VMAXPS Y15, Y0, Y0
+	VMINPS Y14, Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VMAXPS Y15, Y1, Y1
+	VMINPS Y14, Y1, Y1
+	VCVTPS2DQ Y1, Y1
+	VMAXPS Y15, Y2, Y2
+	VMINPS Y14, Y2, Y2
+	VCVTPS2DQ Y2, Y2
+	VMAXPS Y15, Y3, Y3
+	VMINPS Y14, Y3, Y3
+	VCVTPS2DQ Y3, Y3
+	// Packing works within halves of a register: the halves of both vectors, then their quarters.
+	VPACKUSDW Y1, Y0, Y0
+	VPERMQ $0xd8, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPERMQ $0xd8, Y0, Y0
+	VMOVDQU X0, 0(AX)
+	// Packing works within halves of a register: the halves of both vectors, then their quarters.
+	VPACKUSDW Y3, Y2, Y2
+	VPERMQ $0xd8, Y2, Y2
+	VPACKUSWB Y2, Y2, Y2
+	VPERMQ $0xd8, Y2, Y2
+	VMOVDQU X2, 16(AX)
+	DECQ strip_tiles(DI)
+	JNZ tile1x1x4
+	VZEROUPPER
+	RET
+
+tile1x1x4floats:
+	VBROADCASTSS strip_floor(DI), Y15
+	VMAXPS Y0, Y15, Y0
+	VMOVUPS Y0, 0(AX)
+	VMAXPS Y1, Y15, Y1
+	VMOVUPS Y1, 32(AX)
+	VMAXPS Y2, Y15, Y2
+	VMOVUPS Y2, 64(AX)
+	VMAXPS Y3, Y15, Y3
+	VMOVUPS Y3, 96(AX)
+	DECQ strip_tiles(DI)
+	JNZ tile1x1x4
 	VZEROUPPER
 	RET
 

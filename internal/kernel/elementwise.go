@@ -37,7 +37,8 @@ func Sigmoid(dst, x []float32) { sigmoid(dst, x[:len(dst)]) }
 // Tanh is dst = tanh x, within 3 units in the last place.
 func Tanh(dst, x []float32) { tanh(dst, x[:len(dst)]) }
 
-// Softmax is x = eˣ / Σ eˣ for one row.
+// Softmax is x = eˣ / Σ eˣ for one row of n values, each within (t + ln n + 8)·2⁻²⁴ of itself where
+// that is a normal number, t being how far its x lies below the largest.
 func Softmax(x []float32) {
 	if len(x) == 0 {
 		return

@@ -23,6 +23,8 @@ TEXT ·floatsAVX2(SB), NOSPLIT, $0-8
 	MOVQ strip_tile(DI), AX
 	CMPQ AX, $276
 	JEQ tile1x1x8
+	CMPQ AX, $274
+	JEQ tile1x1x4
 	CMPQ AX, $273
 	JEQ tile1x1x2
 	CMPQ AX, $289
@@ -134,6 +136,82 @@ tile1x1x8end:
 	VMOVUPS Y7, 224(AX)
 	DECQ strip_tiles(DI)
 	JNZ tile1x1x8
+	VZEROUPPER
+	RET
+
+tile1x1x4:
+	MOVQ strip_start(DI), DX
+	VMOVUPS 0(DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	MOVQ strip_weights(DI), BX
+	LEAQ strip_left(DI), DX
+
+tile1x1x4part:
+	MOVQ side_base(DX), AX
+	ADDQ side_at(DX), AX
+	MOVQ side_row(DX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	MOVQ left_runs(DX), R11
+
+tile1x1x4run:
+	MOVQ left_steps(DX), CX
+
+tile1x1x4step:
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS 0(BX), Y12, Y0
+	VFMADD231PS 32(BX), Y12, Y1
+	VFMADD231PS 0(BX)(R12*1), Y12, Y2
+	VFMADD231PS 32(BX)(R12*1), Y12, Y3
+	ADDQ $4, AX
+	ADDQ $64, BX
+	DECQ CX
+	JNZ tile1x1x4step
+	ADDQ left_gap(DX), AX
+	DECQ R11
+	JNZ tile1x1x4run
+	MOVQ side_next(DX), AX
+	ADDQ AX, side_at(DX)
+	CMPB left_last(DX), $0
+	LEAQ left__size(DX), DX
+	JEQ tile1x1x4part
+	CMPB strip_add(DI), $0
+	JEQ tile1x1x4end
+	MOVQ (strip_residual+side_base)(DI), AX
+	MOVQ (strip_residual+side_at)(DI), CX
+	ADDQ CX, AX
+	ADDQ (strip_residual+side_next)(DI), CX
+	MOVQ CX, (strip_residual+side_at)(DI)
+	MOVQ (strip_residual+side_row)(DI), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	VADDPS 0(AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 64(AX), Y2, Y2
+	VADDPS 96(AX), Y3, Y3
+
+tile1x1x4end:
+	MOVQ (strip_dst+side_base)(DI), AX
+	MOVQ (strip_dst+side_at)(DI), CX
+	ADDQ CX, AX
+	ADDQ (strip_dst+side_next)(DI), CX
+	MOVQ CX, (strip_dst+side_at)(DI)
+	MOVQ (strip_dst+side_row)(DI), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	VBROADCASTSS strip_floor(DI), Y15
+	VMAXPS Y0, Y15, Y0
+	VMOVUPS Y0, 0(AX)
+	VMAXPS Y1, Y15, Y1
+	VMOVUPS Y1, 32(AX)
+	VMAXPS Y2, Y15, Y2
+	VMOVUPS Y2, 64(AX)
+	VMAXPS Y3, Y15, Y3
+	VMOVUPS Y3, 96(AX)
+	DECQ strip_tiles(DI)
+	JNZ tile1x1x4
 	VZEROUPPER
 	RET
 

@@ -23,18 +23,24 @@ TEXT ·floatsAVX512(SB), NOSPLIT, $0-8
 	MOVQ strip_tile(DI), AX
 	CMPQ AX, $280
 	JEQ tile1x1x8
+	CMPQ AX, $276
+	JEQ tile1x1x4
 	CMPQ AX, $274
 	JEQ tile1x1x2
 	CMPQ AX, $273
 	JEQ tile1x1x1
 	CMPQ AX, $296
 	JEQ tile1x2x8
+	CMPQ AX, $292
+	JEQ tile1x2x4
 	CMPQ AX, $290
 	JEQ tile1x2x2
 	CMPQ AX, $289
 	JEQ tile1x2x1
 	CMPQ AX, $312
 	JEQ tile1x3x8
+	CMPQ AX, $308
+	JEQ tile1x3x4
 	CMPQ AX, $306
 	JEQ tile1x3x2
 	CMPQ AX, $305
@@ -174,6 +180,82 @@ tile1x1x8end:
 	VMOVUPS Z7, 448(AX)
 	DECQ strip_tiles(DI)
 	JNZ tile1x1x8
+	VZEROUPPER
+	RET
+
+tile1x1x4:
+	MOVQ strip_start(DI), DX
+	VMOVUPS 0(DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	MOVQ strip_weights(DI), BX
+	LEAQ strip_left(DI), DX
+
+tile1x1x4part:
+	MOVQ side_base(DX), AX
+	ADDQ side_at(DX), AX
+	MOVQ side_row(DX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	MOVQ left_runs(DX), R11
+
+tile1x1x4run:
+	MOVQ left_steps(DX), CX
+
+tile1x1x4step:
+	VBROADCASTSS (AX), Z29
+	VFMADD231PS 0(BX), Z29, Z0
+	VFMADD231PS 0(BX)(R12*1), Z29, Z1
+	VFMADD231PS 0(BX)(R12*2), Z29, Z2
+	VFMADD231PS 0(BX)(R13*1), Z29, Z3
+	ADDQ $4, AX
+	ADDQ $64, BX
+	DECQ CX
+	JNZ tile1x1x4step
+	ADDQ left_gap(DX), AX
+	DECQ R11
+	JNZ tile1x1x4run
+	MOVQ side_next(DX), AX
+	ADDQ AX, side_at(DX)
+	CMPB left_last(DX), $0
+	LEAQ left__size(DX), DX
+	JEQ tile1x1x4part
+	CMPB strip_add(DI), $0
+	JEQ tile1x1x4end
+	MOVQ (strip_residual+side_base)(DI), AX
+	MOVQ (strip_residual+side_at)(DI), CX
+	ADDQ CX, AX
+	ADDQ (strip_residual+side_next)(DI), CX
+	MOVQ CX, (strip_residual+side_at)(DI)
+	MOVQ (strip_residual+side_row)(DI), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	VADDPS 0(AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	VADDPS 128(AX), Z2, Z2
+	VADDPS 192(AX), Z3, Z3
+
+tile1x1x4end:
+	MOVQ (strip_dst+side_base)(DI), AX
+	MOVQ (strip_dst+side_at)(DI), CX
+	ADDQ CX, AX
+	ADDQ (strip_dst+side_next)(DI), CX
+	MOVQ CX, (strip_dst+side_at)(DI)
+	MOVQ (strip_dst+side_row)(DI), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	VBROADCASTSS strip_floor(DI), Z31
+	VMAXPS Z0, Z31, Z0
+	VMOVUPS Z0, 0(AX)
+	VMAXPS Z1, Z31, Z1
+	VMOVUPS Z1, 64(AX)
+	VMAXPS Z2, Z31, Z2
+	VMOVUPS Z2, 128(AX)
+	VMAXPS Z3, Z31, Z3
+	VMOVUPS Z3, 192(AX)
+	DECQ strip_tiles(DI)
+	JNZ tile1x1x4
 	VZEROUPPER
 	RET
 
@@ -448,6 +530,107 @@ tile1x2x8end:
 	VMOVUPS Z15, 448(AX)(R8*1)
 	DECQ strip_tiles(DI)
 	JNZ tile1x2x8
+	VZEROUPPER
+	RET
+
+tile1x2x4:
+	MOVQ strip_start(DI), DX
+	VMOVUPS 0(DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z2, Z6
+	VMOVAPS Z3, Z7
+	MOVQ strip_weights(DI), BX
+	LEAQ strip_left(DI), DX
+
+tile1x2x4part:
+	MOVQ side_base(DX), AX
+	ADDQ side_at(DX), AX
+	MOVQ side_row(DX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	MOVQ left_runs(DX), R11
+
+tile1x2x4run:
+	MOVQ left_steps(DX), CX
+
+tile1x2x4step:
+	VBROADCASTSS (AX), Z29
+	VBROADCASTSS (AX)(R8*1), Z30
+	VMOVUPS 0(BX), Z28
+	VFMADD231PS Z28, Z29, Z0
+	VFMADD231PS Z28, Z30, Z4
+	VMOVUPS 0(BX)(R12*1), Z28
+	VFMADD231PS Z28, Z29, Z1
+	VFMADD231PS Z28, Z30, Z5
+	VMOVUPS 0(BX)(R12*2), Z28
+	VFMADD231PS Z28, Z29, Z2
+	VFMADD231PS Z28, Z30, Z6
+	VMOVUPS 0(BX)(R13*1), Z28
+	VFMADD231PS Z28, Z29, Z3
+	VFMADD231PS Z28, Z30, Z7
+	ADDQ $4, AX
+	ADDQ $64, BX
+	DECQ CX
+	JNZ tile1x2x4step
+	ADDQ left_gap(DX), AX
+	DECQ R11
+	JNZ tile1x2x4run
+	MOVQ side_next(DX), AX
+	ADDQ AX, side_at(DX)
+	CMPB left_last(DX), $0
+	LEAQ left__size(DX), DX
+	JEQ tile1x2x4part
+	CMPB strip_add(DI), $0
+	JEQ tile1x2x4end
+	MOVQ (strip_residual+side_base)(DI), AX
+	MOVQ (strip_residual+side_at)(DI), CX
+	ADDQ CX, AX
+	ADDQ (strip_residual+side_next)(DI), CX
+	MOVQ CX, (strip_residual+side_at)(DI)
+	MOVQ (strip_residual+side_row)(DI), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	VADDPS 0(AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	VADDPS 128(AX), Z2, Z2
+	VADDPS 192(AX), Z3, Z3
+	VADDPS 0(AX)(R8*1), Z4, Z4
+	VADDPS 64(AX)(R8*1), Z5, Z5
+	VADDPS 128(AX)(R8*1), Z6, Z6
+	VADDPS 192(AX)(R8*1), Z7, Z7
+
+tile1x2x4end:
+	MOVQ (strip_dst+side_base)(DI), AX
+	MOVQ (strip_dst+side_at)(DI), CX
+	ADDQ CX, AX
+	ADDQ (strip_dst+side_next)(DI), CX
+	MOVQ CX, (strip_dst+side_at)(DI)
+	MOVQ (strip_dst+side_row)(DI), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	VBROADCASTSS strip_floor(DI), Z31
+	VMAXPS Z0, Z31, Z0
+	VMOVUPS Z0, 0(AX)
+	VMAXPS Z1, Z31, Z1
+	VMOVUPS Z1, 64(AX)
+	VMAXPS Z2, Z31, Z2
+	VMOVUPS Z2, 128(AX)
+	VMAXPS Z3, Z31, Z3
+	VMOVUPS Z3, 192(AX)
+	VMAXPS Z4, Z31, Z4
+	VMOVUPS Z4, 0(AX)(R8*1)
+	VMAXPS Z5, Z31, Z5
+	VMOVUPS Z5, 64(AX)(R8*1)
+	VMAXPS Z6, Z31, Z6
+	VMOVUPS Z6, 128(AX)(R8*1)
+	VMAXPS Z7, Z31, Z7
+	VMOVUPS Z7, 192(AX)(R8*1)
+	DECQ strip_tiles(DI)
+	JNZ tile1x2x4
 	VZEROUPPER
 	RET
 
@@ -779,6 +962,128 @@ tile1x3x8end:
 	VMOVUPS Z23, 448(AX)(R8*2)
 	DECQ strip_tiles(DI)
 	JNZ tile1x3x8
+	VZEROUPPER
+	RET
+
+tile1x3x4:
+	MOVQ strip_start(DI), DX
+	VMOVUPS 0(DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z2, Z6
+	VMOVAPS Z3, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z2, Z10
+	VMOVAPS Z3, Z11
+	MOVQ strip_weights(DI), BX
+	LEAQ strip_left(DI), DX
+
+tile1x3x4part:
+	MOVQ side_base(DX), AX
+	ADDQ side_at(DX), AX
+	MOVQ side_row(DX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	MOVQ left_runs(DX), R11
+
+tile1x3x4run:
+	MOVQ left_steps(DX), CX
+
+tile1x3x4step:
+	VBROADCASTSS (AX), Z29
+	VBROADCASTSS (AX)(R8*1), Z30
+	VBROADCASTSS (AX)(R8*2), Z31
+	VMOVUPS 0(BX), Z28
+	VFMADD231PS Z28, Z29, Z0
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z28, Z31, Z8
+	VMOVUPS 0(BX)(R12*1), Z28
+	VFMADD231PS Z28, Z29, Z1
+	VFMADD231PS Z28, Z30, Z5
+	VFMADD231PS Z28, Z31, Z9
+	VMOVUPS 0(BX)(R12*2), Z28
+	VFMADD231PS Z28, Z29, Z2
+	VFMADD231PS Z28, Z30, Z6
+	VFMADD231PS Z28, Z31, Z10
+	VMOVUPS 0(BX)(R13*1), Z28
+	VFMADD231PS Z28, Z29, Z3
+	VFMADD231PS Z28, Z30, Z7
+	VFMADD231PS Z28, Z31, Z11
+	ADDQ $4, AX
+	ADDQ $64, BX
+	DECQ CX
+	JNZ tile1x3x4step
+	ADDQ left_gap(DX), AX
+	DECQ R11
+	JNZ tile1x3x4run
+	MOVQ side_next(DX), AX
+	ADDQ AX, side_at(DX)
+	CMPB left_last(DX), $0
+	LEAQ left__size(DX), DX
+	JEQ tile1x3x4part
+	CMPB strip_add(DI), $0
+	JEQ tile1x3x4end
+	MOVQ (strip_residual+side_base)(DI), AX
+	MOVQ (strip_residual+side_at)(DI), CX
+	ADDQ CX, AX
+	ADDQ (strip_residual+side_next)(DI), CX
+	MOVQ CX, (strip_residual+side_at)(DI)
+	MOVQ (strip_residual+side_row)(DI), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	VADDPS 0(AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	VADDPS 128(AX), Z2, Z2
+	VADDPS 192(AX), Z3, Z3
+	VADDPS 0(AX)(R8*1), Z4, Z4
+	VADDPS 64(AX)(R8*1), Z5, Z5
+	VADDPS 128(AX)(R8*1), Z6, Z6
+	VADDPS 192(AX)(R8*1), Z7, Z7
+	VADDPS 0(AX)(R8*2), Z8, Z8
+	VADDPS 64(AX)(R8*2), Z9, Z9
+	VADDPS 128(AX)(R8*2), Z10, Z10
+	VADDPS 192(AX)(R8*2), Z11, Z11
+
+tile1x3x4end:
+	MOVQ (strip_dst+side_base)(DI), AX
+	MOVQ (strip_dst+side_at)(DI), CX
+	ADDQ CX, AX
+	ADDQ (strip_dst+side_next)(DI), CX
+	MOVQ CX, (strip_dst+side_at)(DI)
+	MOVQ (strip_dst+side_row)(DI), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	VBROADCASTSS strip_floor(DI), Z31
+	VMAXPS Z0, Z31, Z0
+	VMOVUPS Z0, 0(AX)
+	VMAXPS Z1, Z31, Z1
+	VMOVUPS Z1, 64(AX)
+	VMAXPS Z2, Z31, Z2
+	VMOVUPS Z2, 128(AX)
+	VMAXPS Z3, Z31, Z3
+	VMOVUPS Z3, 192(AX)
+	VMAXPS Z4, Z31, Z4
+	VMOVUPS Z4, 0(AX)(R8*1)
+	VMAXPS Z5, Z31, Z5
+	VMOVUPS Z5, 64(AX)(R8*1)
+	VMAXPS Z6, Z31, Z6
+	VMOVUPS Z6, 128(AX)(R8*1)
+	VMAXPS Z7, Z31, Z7
+	VMOVUPS Z7, 192(AX)(R8*1)
+	VMAXPS Z8, Z31, Z8
+	VMOVUPS Z8, 0(AX)(R8*2)
+	VMAXPS Z9, Z31, Z9
+	VMOVUPS Z9, 64(AX)(R8*2)
+	VMAXPS Z10, Z31, Z10
+	VMOVUPS Z10, 128(AX)(R8*2)
+	VMAXPS Z11, Z31, Z11
+	VMOVUPS Z11, 192(AX)(R8*2)
+	DECQ strip_tiles(DI)
+	JNZ tile1x3x4
 	VZEROUPPER
 	RET
 

@@ -1,5 +1,6 @@
-// Package kernel holds the float32 loops under package nn: the matrix product, and the
-// elementwise passes that stand between products. It knows numbers and strides, no layers.
+// Package kernel holds the loops under packages nn and nn/infer: the matrix product of training,
+// the packed products of inference in float32 and in bytes, sums of table rows, and the elementwise
+// passes that stand between them. It knows numbers and strides, no layers.
 //
 // Everything here runs on the caller's goroutine, may be called from many at once and allocates
 // nothing once warm. The same arguments give the same bits, whichever goroutine asks.

@@ -192,11 +192,16 @@ type ByteProduct struct {
 	// Cut says that in every row the last part, of one run, has zero bytes from element Cut on, as
 	// numbers too, and leaves them out; 0: it does not say.
 	Cut int
+
+	// Start is what the sums of the columns start with, for what Cut leaves out; nil: zeros. It has
+	// a number for every column of whole panels of 16, and no part has a Zero then. Cut is a multiple
+	// of four then, or there are zeros up to the next.
+	Start []int32
 }
 
 // Multiply computes, for each place and each column j of the weights,
 //
-//	s := 0 // int32, exact
+//	s := 0 // int32, exact; or Start[j]
 //	for k, v := range the elements of the place {
 //		s += (v - Zero) * w[k, j]
 //	}
@@ -234,6 +239,9 @@ func (b *ByteWeights) Multiply(p *ByteProduct) {
 	}
 	if p.Residual.Data != nil {
 		checkPlaces("Residual", &p.Residual, p.Grid, b.n)
+	}
+	if p.Start != nil && (len(p.Start) != len(b.start) || b.runs[0].Zero != 0 || b.runs[1].Zero != 0) {
+		panic(fmt.Sprintf("kernel: %d sums to start with for %d columns", len(p.Start), len(b.start)))
 	}
 	b.multiply(p, runs)
 }

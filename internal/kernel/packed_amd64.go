@@ -33,9 +33,9 @@ func bytesAVX2(s *strip)
 type tiling struct {
 	group    int // most rows from each of two bases
 	single   int // most rows from one
-	pair     int // panels of the usual tile; one panel is always possible
-	wide     int // panels of the widest tile,
-	wideRows int // which has at most so many rows
+	pair     int // most panels of a tile, a power of two as all numbers of panels
+	wide     int // the same of a tile
+	wideRows int // of at most so many rows
 }
 
 var tilings = [...]tiling{
@@ -101,8 +101,8 @@ type pass struct {
 	made      variant
 	bytes     bool // on the left
 	parts     int
-	whole     bool // columns are there to the end of the panel
-	columns   int  // where not
+	columns   int  // of a tile
+	whole     bool // they fill its panels
 	dstSize   int  // of elements
 	otherSize int  // of the residual
 }
@@ -159,6 +159,10 @@ func (b *ByteWeights) multiply(p *ByteProduct, runs [2]Runs) {
 	}
 	s.floor = floor(p.ReLU)
 	s.top = 255
+	start := b.start
+	if p.Start != nil {
+		start = p.Start
+	}
 	s.flatten()
 	for j := 0; j < b.n; {
 		panels := s.panels(j, b.n)
@@ -167,7 +171,7 @@ func (b *ByteWeights) multiply(p *ByteProduct, runs [2]Runs) {
 		} else {
 			s.weights = unsafe.Pointer(&b.data[j/panelCols*s.panel])
 		}
-		s.start = unsafe.Pointer(&b.start[j])
+		s.start = unsafe.Pointer(&start[j])
 		s.scale, s.bias = unsafe.Pointer(&b.scale[j]), unsafe.Pointer(&b.bias[j])
 		s.column(j, panels)
 		j += panels * panelCols
@@ -198,16 +202,16 @@ func (s *pass) flatten() {
 
 // panels is how many panels the tiles from column j on take; the last may be cut.
 func (s *pass) panels(j, n int) int {
-	there := (n - j) / panelCols
-	s.whole = there > 0
-	s.columns = n - j
-	switch {
-	case there >= s.wide && s.grid.Height == 1 && s.grid.Width <= s.wideRows:
-		return s.wide
-	case there >= s.pair:
-		return s.pair
+	panels, there := s.pair, (n-j+panelCols-1)/panelCols
+	if s.grid.Height == 1 && s.grid.Width <= s.wideRows {
+		panels = s.wide
 	}
-	return 1
+	for panels > there {
+		panels /= 2
+	}
+	s.columns = min(panels*panelCols, n-j)
+	s.whole = s.columns == panels*panelCols
+	return panels
 }
 
 // column computes all places of the columns from j on.
@@ -229,6 +233,12 @@ func (s *pass) column(j, panels int) {
 // line computes places that are all equally far apart: as many of the largest tiles as there are,
 // but the last two alike if the last would have few rows.
 func (s *pass) line(j, panels int) {
+	if s.collide() {
+		s.band(0, 0, j, panels, 1, s.single, s.grid.Width/s.single)
+		rest := s.grid.Width % s.single
+		s.band(0, s.grid.Width-rest, j, panels, 1, rest, min(rest, 1))
+		return
+	}
 	most := 2 * s.group
 	tiles, rest := s.grid.Width/most, s.grid.Width%most
 	if tiles > 0 && rest > 0 && rest < 4 {
@@ -251,6 +261,18 @@ func (s *pass) line(j, panels int) {
 	}
 }
 
+// collide reports whether rows lie so far apart that they fall into the same set of an L1 cache of
+// eight ways, where those of the largest tile would displace one another. Tiles of fewer rows than
+// ways are faster then: 32×2048 floats times 96 columns by a quarter.
+func (s *pass) collide() bool {
+	for i := range s.parts {
+		if a := &s.left[i]; a.row%4096 == 0 && a.steps > 64 {
+			return true
+		}
+	}
+	return false
+}
+
 // band computes tiles that lie below one another in a grid of lines, or behind one another in a
 // line.
 func (s *pass) band(y, x, j, panels, bases, high, tiles int) {
@@ -259,7 +281,7 @@ func (s *pass) band(y, x, j, panels, bases, high, tiles int) {
 	}
 	s.tile = bases<<8 | high<<4 | panels
 	if !s.whole {
-		s.cut(y, x, j, bases, high, tiles)
+		s.cut(y, x, j, bases, high, panels*panelCols, tiles)
 		return
 	}
 	for i := range s.parts {
@@ -301,14 +323,14 @@ func (s *pass) run() {
 	}
 }
 
-// margin is memory for a tile of whole panels: what is written, the residual.
-type margin struct{ own, other [14 * panelCols * 4]byte }
+// margin is memory for the largest tile: what is written, the residual.
+type margin struct{ own, other [14 * 2 * panelCols * 4]byte }
 
 var margins = sync.Pool{New: func() any { return new(margin) }}
 
-// cut is band for the columns of a cut panel: each tile is computed into memory of its own, and
-// the columns that there are go to and fro.
-func (s *pass) cut(y, x, j, bases, high, tiles int) {
+// cut is band for tiles that are wider than the columns there are: each is computed into memory of
+// its own, and what is there goes to and fro.
+func (s *pass) cut(y, x, j, bases, high, width, tiles int) {
 	m := margins.Get().(*margin)
 	dst, residual := s.dst, s.residual
 	dst.set(s.grid, y, x, j*s.dstSize, bases, high)
@@ -316,8 +338,8 @@ func (s *pass) cut(y, x, j, bases, high, tiles int) {
 	for i := range s.parts {
 		s.left[i].set(s.grid, y, x, 0, bases, high)
 	}
-	s.dst = side{base: unsafe.Pointer(&m.own), row: panelCols * s.dstSize, group: high * panelCols * s.dstSize}
-	s.residual = side{base: unsafe.Pointer(&m.other), row: panelCols * s.otherSize, group: high * panelCols * s.otherSize}
+	s.dst = side{base: unsafe.Pointer(&m.own), row: width * s.dstSize, group: high * width * s.dstSize}
+	s.residual = side{base: unsafe.Pointer(&m.other), row: width * s.otherSize, group: high * width * s.otherSize}
 	for range tiles {
 		if s.add {
 			copyRows(&s.residual, &residual, bases, high, s.columns*s.otherSize)

@@ -14,47 +14,52 @@ import (
 // layerShape is a layer of a network as a product on an image: one part, or two as at the end of a
 // residual block.
 type layerShape struct {
-	name   string
-	side   int // of the image that is written
-	out    int
-	layers []convShape
+	name  string
+	grid  Grid // of what is written
+	out   int
+	parts []convShape
 }
 
 // convShape is a convolution with its own padding.
 type convShape struct{ in, kernel, stride int }
 
-// paperLayers are those of the packet network of profile paper (classify.NewArchitecture), then
-// layers of the recurrent networks.
-var paperLayers = []layerShape{
-	{"stem3x3s2", 14, 16, []convShape{{1, 3, 2}}},
-	{"block1.1x1", 14, 16, []convShape{{16, 1, 1}}},
-	{"block1.3x3", 14, 16, []convShape{{16, 3, 1}}},
-	{"block1.end", 14, 64, []convShape{{16, 1, 1}, {16, 1, 1}}},
-	{"block2.1x1", 14, 32, []convShape{{64, 1, 1}}},
-	{"block2.3x3s2", 7, 32, []convShape{{32, 3, 2}}},
-	{"block2.end", 7, 128, []convShape{{32, 1, 1}, {64, 1, 2}}},
-	{"block3.1x1", 7, 64, []convShape{{128, 1, 1}}},
-	{"block3.3x3s2", 4, 64, []convShape{{64, 3, 2}}},
-	{"block3.end", 4, 256, []convShape{{64, 1, 1}, {128, 1, 2}}},
-	{"dense", 1, 128, []convShape{{256, 1, 1}}},
-	{"wide3x3", 14, 64, []convShape{{64, 3, 1}}},
-	{"lstm", 1, 512, []convShape{{784, 1, 1}, {128, 1, 1}}},
+// benchLayers are those of the packet network of profile paper (classify.NewArchitecture) and of its
+// flow network, then layers of profile default.
+var benchLayers = []layerShape{
+	{"stem3x3s2", Grid{14, 14}, 16, []convShape{{1, 3, 2}}},
+	{"block1.1x1", Grid{14, 14}, 16, []convShape{{16, 1, 1}}},
+	{"block1.3x3", Grid{14, 14}, 16, []convShape{{16, 3, 1}}},
+	{"block1.end", Grid{14, 14}, 64, []convShape{{16, 1, 1}, {16, 1, 1}}},
+	{"block2.1x1", Grid{14, 14}, 32, []convShape{{64, 1, 1}}},
+	{"block2.3x3s2", Grid{7, 7}, 32, []convShape{{32, 3, 2}}},
+	{"block2.end", Grid{7, 7}, 128, []convShape{{32, 1, 1}, {64, 1, 2}}},
+	{"block3.1x1", Grid{7, 7}, 64, []convShape{{128, 1, 1}}},
+	{"block3.3x3s2", Grid{4, 4}, 64, []convShape{{64, 3, 2}}},
+	{"block3.end", Grid{4, 4}, 256, []convShape{{64, 1, 1}, {128, 1, 2}}},
+	{"dense", Grid{1, 1}, 128, []convShape{{256, 1, 1}}},
+	{"wide3x3", Grid{14, 14}, 64, []convShape{{64, 3, 1}}},
+	{"lstm", Grid{1, 1}, 512, []convShape{{784, 1, 1}, {128, 1, 1}}},
+	{"lstm.batch32", Grid{1, 32}, 512, []convShape{{784, 1, 1}, {128, 1, 1}}},
+	{"default.dense", Grid{1, 1}, 96, []convShape{{2048, 1, 1}}},
+	{"default.dense.batch32", Grid{1, 32}, 96, []convShape{{2048, 1, 1}}},
+	{"default.head", Grid{1, 1}, 20, []convShape{{96, 1, 1}}},
+	{"default.lstm", Grid{1, 1}, 512, []convShape{{118, 1, 1}, {128, 1, 1}}},
 }
 
 // products counts them.
 func (l layerShape) products() (n int) {
-	for _, c := range l.layers {
-		n += l.side * l.side * l.out * c.kernel * c.kernel * c.in
+	for _, c := range l.parts {
+		n += l.grid.Height * l.grid.Width * l.out * c.kernel * c.kernel * c.in
 	}
 	return n
 }
 
 // parts are the runs of the layer, padded images of which they are taken, and their strides.
 func leftSides[T float32 | uint8](l layerShape, next func() T) (runs []Runs, left [2]Left[T]) {
-	for i, c := range l.layers {
+	for i, c := range l.parts {
 		runs = append(runs, Runs{Segments: c.kernel, Length: c.kernel * c.in})
-		width := (l.side-1)*c.stride + c.kernel
-		data := make([]T, width*width*c.in+3)
+		height, width := (l.grid.Height-1)*c.stride+c.kernel, (l.grid.Width-1)*c.stride+c.kernel
+		data := make([]T, height*width*c.in+3)
 		for j := range data {
 			data[j] = next()
 		}
@@ -115,7 +120,7 @@ func besidePeak(b *testing.B, products int, run func(), loop peak.Loop, known bo
 	}
 }
 
-// BenchmarkPackedFloats is the layers of paperLayers in f32, beside the peak.
+// BenchmarkPackedFloats is the layers of benchLayers in f32, beside the peak.
 func BenchmarkPackedFloats(b *testing.B) {
 	benchPacked(b, func(b *testing.B, layers []layerShape, v variant) {
 		r := rand.New(rand.NewPCG(1, 1))
@@ -124,7 +129,7 @@ func BenchmarkPackedFloats(b *testing.B) {
 		for _, l := range layers {
 			runs, left := leftSides(l, normal(r))
 			w := PackFloats(randomFloats(r, rows(runs)*l.out), l.out, nil, runs...)
-			p := &FloatProduct{Grid: Grid{l.side, l.side}, A: left, ReLU: true, Dst: Places[float32]{make([]float32, l.side*l.side*l.out), l.side * l.out, l.out}}
+			p := &FloatProduct{Grid: l.grid, A: left, ReLU: true, Dst: Places[float32]{make([]float32, l.grid.Height*l.grid.Width*l.out), l.grid.Width * l.out, l.out}}
 			all = append(all, func() { w.Multiply(p) })
 			products += l.products()
 		}
@@ -146,7 +151,7 @@ func BenchmarkPackedBytes(b *testing.B) {
 				weights[i] = int8(r.Uint32())
 			}
 			w := PackBytes(weights, l.out, randomFloats(r, l.out), randomFloats(r, l.out), runs...)
-			p := &ByteProduct{Grid: Grid{l.side, l.side}, A: left, Dst: Places[uint8]{make([]uint8, l.side*l.side*l.out), l.side * l.out, l.out}}
+			p := &ByteProduct{Grid: l.grid, A: left, Dst: Places[uint8]{make([]uint8, l.grid.Height*l.grid.Width*l.out), l.grid.Width * l.out, l.out}}
 			all = append(all, func() { w.Multiply(p) })
 			products += l.products()
 		}
@@ -167,10 +172,10 @@ func each(list []func()) func() {
 func benchPacked(b *testing.B, run func(b *testing.B, layers []layerShape, v variant)) {
 	before := active
 	defer func() { active = before }()
-	for i := range len(paperLayers) + 1 {
-		name, layers := "paper", paperLayers[:10]
+	for i := range len(benchLayers) + 1 {
+		name, layers := "paper", benchLayers[:10]
 		if i > 0 {
-			name, layers = paperLayers[i-1].name, paperLayers[i-1:i]
+			name, layers = benchLayers[i-1].name, benchLayers[i-1:i]
 		}
 		for _, v := range supported() {
 			b.Run(fmt.Sprintf("%s/%s", name, v), func(b *testing.B) {

@@ -96,10 +96,14 @@ func (b *ByteWeights) pack(w []int8) {
 func (b *ByteWeights) multiplyPlain(p *ByteProduct, runs [2]Runs) {
 	m := p.Height * p.Width
 	panelSize := len(b.data) / (len(b.start) / panelCols)
+	start := b.start
+	if p.Start != nil {
+		start = p.Start
+	}
 	for i := 0; i < m; i += 2 {
 		for j := 0; j < b.n; j += 4 {
 			panel := b.data[j/panelCols*panelSize+j%panelCols*4:]
-			z := b.start[j : j+4]
+			z := start[j : j+4]
 			s := [2][4]int32{{z[0], z[1], z[2], z[3]}, {z[0], z[1], z[2], z[3]}}
 			for part := range b.parts {
 				panel = byteSums(&s, &p.A[part], runs[part], p.A[part].at(p.Grid, i), p.A[part].at(p.Grid, min(i+1, m-1)), panel)

@@ -293,7 +293,11 @@ func TestPackedProducts(t *testing.T) {
 	defer func() { active = before }()
 	mem := newPackedMemory(t)
 	r := rand.New(rand.NewPCG(12, 13))
-	for i := range 400 {
+	shapes := 400
+	if testing.Short() { // under the race detector, which knows nothing of assembly
+		shapes = 40
+	}
+	for i := range shapes {
 		s := randomShape(r)
 		mem.checkFloats(t, s, uint64(i))
 		mem.checkBytes(t, s, uint64(i))
@@ -344,7 +348,7 @@ func TestPackedCut(t *testing.T) {
 			w[i] = int8(r.Uint32())
 		}
 		bytes := PackBytes(w, n, randomFloats(r, n), randomFloats(r, n), parts...)
-		for _, length := range []int{1, 2, 5, 16, 33, 60, 61} {
+		for _, length := range []int{1, 2, 5, 16, 33, 52, 61} {
 			a, x := randomFloats(r, m*other), make([]float32, m*k)
 			b, y := make([]uint8, m*other+4), make([]uint8, m*k+4)
 			for i := range b {
@@ -371,6 +375,55 @@ func TestPackedCut(t *testing.T) {
 			}
 			if ofBytes[0] != ofBytes[1] {
 				t.Errorf("bytes cut after %d give other sums", length)
+			}
+
+			// What is left out need not be zeros where sums start with it.
+			start := make([]int32, (n+15)/16*16)
+			for e := length; e < k; e++ {
+				for i := range m {
+					y[i*k+e] = uint8(e * 7)
+				}
+				for j := range n {
+					start[j] += int32(uint8(e*7)) * int32(w[(other+e)*n+j])
+				}
+			}
+			for i, cut := range []int{0, length} {
+				p := ByteProduct{
+					Grid: Grid{m, 1}, A: [2]Left[uint8]{{Data: b, RowStride: other}, {Data: y, RowStride: k}},
+					Floats: Places[float32]{ofBytes[i][:], n, 0}, Cut: cut,
+				}
+				if length%4 != 0 {
+					p.Cut = 0 // groups of four are not cut apart
+				}
+				if p.Cut > 0 {
+					p.Start = start
+				}
+				bytes.Multiply(&p)
+			}
+			if ofBytes[0] != ofBytes[1] {
+				t.Errorf("bytes cut after %d give other sums from a start", length)
+			}
+		}
+	})
+}
+
+// Rows that lie a power of two apart have the same bits as rows that lie close together.
+func TestPackedRowsFarApart(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		const most, n, k, stride = 40, 40, 70, 1024
+		r := rand.New(rand.NewPCG(26, 27))
+		far, near := make([]float32, most*stride), make([]float32, most*k)
+		for i := range most {
+			copy(far[i*stride:], randomFloats(r, k))
+			copy(near[i*k:], far[i*stride:][:k])
+		}
+		f := PackFloats(randomFloats(r, k*n), n, nil, Runs{Segments: 1, Length: k})
+		for m := 1; m <= most; m++ {
+			var got, want [most * n]float32
+			f.Multiply(&FloatProduct{Grid: Grid{1, m}, A: [2]Left[float32]{{Data: far, ColStride: stride}}, Dst: Places[float32]{got[:], 0, n}})
+			f.Multiply(&FloatProduct{Grid: Grid{1, m}, A: [2]Left[float32]{{Data: near, ColStride: k}}, Dst: Places[float32]{want[:], 0, n}})
+			if i := sameBits(got[:], want[:]); i >= 0 {
+				t.Fatalf("element %d of %d rows is %v, want %v", i, m, got[i], want[i])
 			}
 		}
 	})

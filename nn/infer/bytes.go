@@ -65,6 +65,11 @@ type byteProduct struct {
 	operands
 	weights  *kernel.ByteWeights
 	template kernel.ByteProduct
+
+	// text is what the last part, of one place, reads if that is a table's lookup. starts are the sums
+	// that its windows from each number on add where they have nothing but padding.
+	text   *tableLookup
+	starts [][]int32
 }
 
 func (c *compiler) byteProduct(v graph.Value, l *product) operation {
@@ -115,22 +120,51 @@ func (c *compiler) byteProduct(v graph.Value, l *product) operation {
 		o.template.Floats.RowStride, o.template.Floats.ColStride = row, to.place
 	}
 	o.weights = kernel.PackBytes(z.weight, l.out, z.scale, z.bias, runs...)
+	last := l.parts[len(l.parts)-1]
+	if text := c.texts[c.plan.text(last.in)]; text != nil && !o.single && text.padBytes != nil && text.to.shape.Channels%4 == 0 &&
+		c.values[last.in].shape.Places() == 1 && last.KernelW == 1 {
+		o.text = text
+		o.sumPadding(z.weight[len(z.weight)-len(last.weight):], l.out)
+	}
 	return o
+}
+
+// sumPadding sets starts, for the weights of the last part.
+func (o *byteProduct) sumPadding(weight []int8, out int) {
+	places, width := o.text.to.shape.Places(), o.text.to.shape.Channels
+	o.starts = make([][]int32, places+1)
+	sums := make([]int32, (out+15)&^15)
+	o.starts[places] = slices.Clone(sums)
+	for n := places - 1; n >= 0; n-- {
+		for i := n * width; i < (n+1)*width; i++ {
+			for j, w := range weight[i*out : (i+1)*out] {
+				sums[j] += int32(o.text.padBytes[i]) * int32(w)
+			}
+		}
+		o.starts[n] = slices.Clone(sums)
+	}
 }
 
 func (o *byteProduct) run(w *Worker, from, to int) {
 	if !o.single {
-		o.multiply(w, from, kernel.Grid{Height: to - from, Width: o.to.shape.Width})
+		windows := 0 // that have more than padding in some sample
+		if o.text != nil {
+			windows = max(1, slices.Max(w.tails[o.text.tail+from:o.text.tail+to]))
+		}
+		o.multiply(w, from, kernel.Grid{Height: to - from, Width: o.to.shape.Width}, windows)
 		return
 	}
 	for s := from; s < to; s++ {
-		o.multiply(w, s, kernel.Grid{Height: o.lines(w, s), Width: o.to.shape.Width})
+		o.multiply(w, s, kernel.Grid{Height: o.lines(w, s), Width: o.to.shape.Width}, 0)
 	}
 }
 
-func (o *byteProduct) multiply(w *Worker, sample int, g kernel.Grid) {
+func (o *byteProduct) multiply(w *Worker, sample int, g kernel.Grid, windows int) {
 	p := o.template
 	p.Grid = g
+	if windows > 0 {
+		p.Cut, p.Start = windows*o.text.to.shape.Channels, o.starts[windows]
+	}
 	for i := range o.parts {
 		q := &o.parts[i]
 		p.A[i].Data = w.bytes[q.from.first(sample)+q.at:]

@@ -12,7 +12,8 @@ type compiler struct {
 	values []value
 	index  []bool // by value: an input that tables read
 	stored []bool // by value: it lies in the arena
-	stages []int  // by value: where it is computed; -1 where nothing is to do
+	texts  map[graph.Value]*tableLookup
+	stages []int // by value: where it is computed; -1 where nothing is to do
 	p      *Program
 }
 

@@ -61,9 +61,48 @@ func (e *encoder) choose(v graph.Value) {
 			}
 		}
 		_, known := e.ranges[e.from.names[v]]
-		l.bytes = work >= leastWork && known
+		if l.bytes = work >= leastWork && known; l.bytes {
+			e.split(l)
+		}
 	case *recurrent:
 		l.bytes = len(l.lstm.Wx)+len(l.lstm.Wh) >= leastWork && e.codable(l.in)
+	}
+}
+
+// split reads the two values of a concatenation as two parts, that of a text last: windows of
+// nothing but padding add the same to every product, see byteProduct.text.
+func (e *encoder) split(l *product) {
+	if len(l.parts) != 1 || l.parts[0].KernelH*l.parts[0].KernelW != 1 {
+		return
+	}
+	c, ok := e.from.layers[l.parts[0].in].(*concat)
+	if !ok || len(c.in) != 2 || e.from.shapes[l.parts[0].in].Places() != 1 {
+		return
+	}
+	whole := l.parts[0]
+	first := e.from.shapes[c.in[0]].Channels
+	a, b := whole, whole
+	a.in, a.channels, a.weight = c.in[0], first, whole.weight[:first*l.out]
+	b.in, b.channels, b.weight = c.in[1], whole.channels-first, whole.weight[first*l.out:]
+	switch {
+	case e.from.text(b.in) >= 0:
+		l.parts = []part{a, b}
+	case e.from.text(a.in) >= 0:
+		l.parts = []part{b, a}
+	}
+}
+
+// text returns the value of the table that a value is, as such or in another shape; -1 if it is none.
+func (p *plan) text(v graph.Value) graph.Value {
+	for {
+		switch l := p.layers[v].(type) {
+		case *table:
+			return v
+		case *reshape:
+			v = l.in
+		default:
+			return -1
+		}
 	}
 }
 

@@ -90,6 +90,7 @@ func Compile(g *graph.Graph, o Options) (*Program, error) {
 		values: make([]value, len(plan.layers)),
 		index:  make([]bool, len(plan.layers)),
 		stored: make([]bool, len(plan.layers)),
+		texts:  map[graph.Value]*tableLookup{},
 		p:      &Program{batch: max(o.Batch, 1), padding: o.Padding, names: plan.names},
 	}
 	for i := range c.values {

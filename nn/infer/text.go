@@ -41,6 +41,7 @@ func (c *compiler) table(v graph.Value, l *table) operation {
 	if to.bytes {
 		o.scratch = c.floats(size, false)
 	}
+	c.texts[v] = o
 	if int(c.p.padding) >= l.symbols {
 		return o
 	}

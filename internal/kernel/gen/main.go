@@ -61,8 +61,8 @@ func generate() (map[string][]byte, error) {
 	for _, set := range []vectors{avx512, avx2} {
 		execute("gemm_"+set.Name+"_amd64.s", "gemm.s.tmpl", set)
 		execute("elementwise_"+set.Name+"_amd64.s", "elementwise.s.tmpl", set)
-		execute("rows_"+set.Name+"_amd64.s", "rows.s.tmpl", set)
 		execute("lookup_"+set.Name+"_amd64.s", "lookup.s.tmpl", set)
+		execute("rows_"+set.Name+"_amd64.s", "rows.s.tmpl", set)
 	}
 	execute("squares_amd64.s", "squares.s.tmpl", []vectors{avx512, avx2})
 	for _, p := range packedSets {

@@ -11,7 +11,7 @@ type packed struct {
 	Sum    string // "fma", "dot" or "words"
 	Group  int    // most rows from one base address in a tile of two bases
 	Single int    // most rows in a tile of one
-	MaxAll int    // most rows of the widest tile
+	MaxAll int    // most rows of tiles of four vectors and of eight
 	VEX    bool   // VPDPBUSD without EVEX, which the assembler does not know
 }
 
@@ -48,6 +48,9 @@ func (p packed) PanelStep() int {
 // PerPanel is how many vectors of sums a panel of 16 columns has.
 func (p packed) PerPanel() int { return 16 / p.Width }
 
+// Wide reports whether the tile has few rows and many vectors.
+func (t packedTile) Wide() bool { return t.Vectors > 2 }
+
 // Tiles lists the tiles that the function has a body for.
 func (p packed) Tiles() (list []packedTile) {
 	widths := []int{2}
@@ -56,7 +59,7 @@ func (p packed) Tiles() (list []packedTile) {
 	}
 	for h := 1; h <= p.Single; h++ {
 		if h <= p.MaxAll {
-			list = append(list, packedTile{p, h, 1, 8})
+			list = append(list, packedTile{p, h, 1, 8}, packedTile{p, h, 1, 4})
 		}
 		for _, v := range widths {
 			list = append(list, packedTile{p, h, 1, v})
