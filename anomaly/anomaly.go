@@ -25,9 +25,11 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/weirnet/weir/nn"
+	"github.com/weirnet/weir/nn/infer"
 	"github.com/weirnet/weir/nn/safetensors"
 	"github.com/weirnet/weir/window"
 )
@@ -63,6 +65,9 @@ type Settings struct {
 	ErrorScale    float64           `json:"error_scale"`
 	DistanceScale float64           `json:"distance_scale"`
 	Threshold     Threshold         `json:"threshold"`
+	// Usual is the range of each feature that ninety-eight in a hundred training windows lie in, in its own unit: for people. Nil
+	// in models of earlier versions.
+	Usual *[features][2]float64 `json:"usual,omitempty"`
 }
 
 // Model is a trained detector: settings and weights. It is not changed after it was made and may
@@ -71,6 +76,9 @@ type Model struct {
 	Settings
 	net      *network
 	distance distance // of the default profile
+
+	once    sync.Once // see NewDetector
+	program *infer.Program
 }
 
 // distanceTensor is the name of the matrix of the default profile's distance among the weights.

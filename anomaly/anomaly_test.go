@@ -112,7 +112,7 @@ func TestScoreIsItsDefinition(t *testing.T) {
 		m := mustTrain(t, [][]window.Vector{benign(1, 200)}, quick(profile))
 		d := m.NewDetector()
 		r := rand.New(rand.NewPCG(3, 3))
-		net := m.net.share()
+		net := m.net
 		context := make([][]float32, 2, 100)
 		for i := range context {
 			context[i] = make([]float32, features)

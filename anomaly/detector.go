@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weirnet/weir/nn"
+	"github.com/weirnet/weir/nn/infer"
 	"github.com/weirnet/weir/window"
 )
 
@@ -26,7 +26,7 @@ type Result struct {
 // Detector judges the windows of one stream, one after the other. It is used by one goroutine.
 type Detector struct {
 	model *Model
-	net   *network
+	net   *infer.Worker
 	seen  int       // windows since the start, at most steps
 	x     []float32 // (steps, features), scaled, the newest last
 
@@ -36,7 +36,8 @@ type Detector struct {
 
 // NewDetector returns a detector at the start of a stream.
 func (m *Model) NewDetector() *Detector {
-	return &Detector{model: m, net: m.net.share(), x: make([]float32, steps*features)}
+	m.once.Do(func() { m.program = m.net.compile(1) })
+	return &Detector{model: m, net: m.program.NewWorker(), x: make([]float32, steps*features)}
 }
 
 // Reset forgets the windows seen: the next one starts a stream, or comes after a gap.
@@ -44,9 +45,6 @@ func (d *Detector) Reset() {
 	d.seen = 0
 	clear(d.x)
 }
-
-// sequence is the lengths of what the network is given: one sequence.
-var sequence = []int{steps}
 
 // Score judges the next window.
 //
@@ -74,7 +72,9 @@ func (d *Detector) Score(v window.Vector) Result {
 		d.usual(newest, &r)
 		return r
 	}
-	y := d.net.forward(nn.Pass{}, d.x, sequence)
+	d.net.SetFloats(0, 0, d.x)
+	d.net.Run(1)
+	y := d.net.Output(0, 0)
 	last := y[(steps-1)*features:]
 	if m.Profile == Paper {
 		equation1(&r.Shares, d.x, y)

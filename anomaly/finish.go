@@ -18,6 +18,7 @@ func (t *trainer) model() (*Model, error) {
 			Home:     t.o.Home,
 			Hidden:   t.o.Hidden,
 			Scaling:  scaling,
+			Usual:    usual(t.windows),
 		},
 		net: t.nets[last],
 	}
@@ -37,13 +38,37 @@ func (t *trainer) model() (*Model, error) {
 			return nil, err
 		}
 	}
-	if t.o.Threshold > 0 {
+	switch {
+	case t.o.Threshold > 0:
 		m.Threshold = Threshold{Value: t.o.Threshold, Given: true}
 		m.Threshold.measure(scores)
-	} else {
+	case t.o.Promise > 0:
+		var err error
+		if m.Threshold, err = fitPromise(scores, t.o.Promise, t.o.Length); err != nil {
+			return nil, err
+		}
+	default:
 		m.Threshold = fitThreshold(scores, t.o.FalseAlarms, t.o.Length)
 	}
 	return m, m.check()
+}
+
+// usualTail is the share of training windows that lie below the usual range of a feature, and above it.
+const usualTail = 0.01
+
+// usual returns the usual range of each feature.
+func usual(windows []window.Vector) *[features][2]float64 {
+	var all [features][2]float64
+	values := make([]float64, len(windows))
+	for i := range all {
+		for j := range windows {
+			values[j] = windows[j][i]
+		}
+		slices.Sort(values)
+		out := int(usualTail * float64(len(values)))
+		all[i] = [2]float64{values[out], values[len(values)-1-out]}
+	}
+	return &all
 }
 
 // minVariance is the least error variance of a scaled feature. A network gives back what never

@@ -3,6 +3,7 @@ package anomaly
 import (
 	"github.com/weirnet/weir/nn"
 	"github.com/weirnet/weir/nn/graph"
+	"github.com/weirnet/weir/nn/infer"
 )
 
 // network is paper B's: one LSTM over the windows, and a dense layer that turns its state after
@@ -34,18 +35,26 @@ func (n *network) forward(p nn.Pass, x []float32, lengths []int) []float32 {
 
 func (n *network) backward(dy []float32) { n.lstm.Backward(n.out.Backward(dy)) }
 
+// Inputs says in words what the input of Graph is, for those who feed it elsewhere.
+const Inputs = "windows: three windows in a row, the newest last, each the 53 features scaled as in weir.settings"
+
 // Graph is the network as a graph: "windows", three scaled windows in a row, to "windows_expected",
 // what it makes of them.
-func (m *Model) Graph() *graph.Graph {
+func (m *Model) Graph() *graph.Graph { return m.net.graph() }
+
+func (n *network) graph() *graph.Graph {
 	g := new(graph.Graph)
 	x := g.Input("windows", graph.Float, graph.Sequence(steps, features))
-	g.Output("windows_expected", m.net.out.Graph(g, m.net.lstm.Graph(g, x)))
+	g.Output("windows_expected", n.out.Graph(g, n.lstm.Graph(g, x)))
 	return g
 }
 
-// share returns a network with the weights of n and memory of its own.
-func (n *network) share() *network {
-	m := newNetwork(n.lstm.Hidden)
-	nn.Share(m.Params(), n.Params())
-	return m
+// compile compiles the network as it is now for batches of sequences. A sequence gives the same bits
+// in any batch.
+func (n *network) compile(batch int) *infer.Program {
+	p, err := infer.Compile(n.graph(), infer.Options{Batch: batch})
+	if err != nil {
+		panic(err) // there is nothing in it that cannot be compiled
+	}
+	return p
 }

@@ -18,6 +18,8 @@ type Threshold struct {
 	PerDay  float64 `json:"alarms_per_day"` // Rate as false alarms per day, if windows erred one by one
 	Windows int     `json:"benign_windows"` // left out of training and scored
 	Above   int     `json:"benign_above"`   // of them, those that reach Value
+	// Promise is set when a number of false alarms a day was promised.
+	Promise *Promise `json:"promise,omitempty"`
 }
 
 // Honest reports whether the wanted rate can be promised: of n benign windows none is known to
@@ -27,6 +29,8 @@ func (t *Threshold) Honest() bool { return t.Given || t.Wanted >= t.Rate }
 // String says what can be expected of the threshold, in one sentence.
 func (t *Threshold) String() string {
 	switch {
+	case t.Promise != nil:
+		return fmt.Sprintf("threshold %.4g; %s", t.Value, t.Promise)
 	case t.Given:
 		return fmt.Sprintf("threshold %.4g was given; %d of %d benign windows reach it", t.Value, t.Above, t.Windows)
 	case !t.Honest():

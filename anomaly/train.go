@@ -30,9 +30,10 @@ type Options struct {
 	Rate   float64 // peak learning rate [0.002]
 	Seed   uint64
 
-	// The threshold: as given, or such that at most so many benign windows reach it, as a rate
-	// or per day; the first of these that is not zero counts.
+	// The threshold: as given; or one that keeps a promise of so many false alarms a day, or refuses it (fitPromise); or
+	// such that at most so many benign windows reach it, as a rate or per day. The first of these that is not zero counts.
 	Threshold   float64
+	Promise     float64
 	PerDay      float64
 	FalseAlarms float64 // share of windows [0.01]
 
@@ -163,6 +164,9 @@ func newTrainer(segments [][]window.Vector, o *Options) (*trainer, error) {
 		return nil, errors.New("anomaly: the window length is not given")
 	case o.Hidden < 1 || o.Hidden > maxHidden || o.Batch < 1 || o.Epochs < 0 || o.Rate <= 0:
 		return nil, fmt.Errorf("anomaly: hidden size %d, batch %d, epochs %d, rate %v", o.Hidden, o.Batch, o.Epochs, o.Rate)
+	case o.Promise > 0 && o.Threshold == 0 && o.Promise*float64(len(t.windows))/perDay(o.Length) < leastAlarms:
+		_, err := fitPromise(make([]float64, len(t.windows)), o.Promise, o.Length) // says why, before anything is trained
+		return nil, err
 	case o.Threshold < 0 || o.FalseAlarms <= 0 || o.FalseAlarms >= 1:
 		return nil, fmt.Errorf("anomaly: threshold %v, false-alarm rate %v", o.Threshold, o.FalseAlarms)
 	case len(t.windows) < MinWindows:
@@ -291,7 +295,7 @@ func (t *trainer) run(ctx context.Context) error {
 	schedule := nn.CosineRate(t.o.Rate, t.o.Rate/50, 0, uint64(epochs*perEpoch))
 	order := make([]int, n)
 	x, target := make([]float32, t.o.Batch*steps*features), make([]float32, t.o.Batch*steps*features)
-	lengths := slices.Repeat(sequence, t.o.Batch)
+	lengths := slices.Repeat([]int{steps}, t.o.Batch)
 	for t.epoch < epochs {
 		for i := range order {
 			order[i] = i
@@ -316,8 +320,7 @@ func (t *trainer) run(ctx context.Context) error {
 					return l
 				})
 			loss += sum * float64(len(batch)) / float64(n)
-			nn.ClipGrad(net.Params(), 1)
-			t.adam.Step(schedule(t.adam.Steps()))
+			replicas.Step(t.adam, 1, schedule(t.adam.Steps()))
 		}
 		t.epoch++
 		if t.o.OnEpoch != nil {
@@ -342,14 +345,13 @@ func (t *trainer) begin() {
 	t.adam = nn.NewAdam(net.Params(), 0)
 }
 
-// each runs a network over all sequences of a part and calls f with the windows and what the
-// network made of them, (steps, features) each.
+// each runs a network, compiled as for a Detector, over all sequences of a part and calls f with the
+// windows and what the network made of them, (steps, features) each.
 func each(net *network, p *part, f func(seq int, x, y []float32)) {
 	const batch = 256
 	const size = steps * features
-	net = net.share()
+	w := net.compile(batch).NewWorker()
 	x := make([]float32, batch*size)
-	lengths := slices.Repeat(sequence, batch)
 	order := make([]int, 0, batch)
 	for at := 0; at < len(p.seqs); at += batch {
 		order = order[:0]
@@ -357,9 +359,12 @@ func each(net *network, p *part, f func(seq int, x, y []float32)) {
 			order = append(order, i)
 		}
 		p.gather(x, order)
-		y := net.forward(nn.Pass{}, x[:len(order)*size], lengths[:len(order)])
+		for k := range order {
+			w.SetFloats(0, k, x[k*size:(k+1)*size])
+		}
+		w.Run(len(order))
 		for k, seq := range order {
-			f(seq, x[k*size:(k+1)*size], y[k*size:(k+1)*size])
+			f(seq, x[k*size:(k+1)*size], w.Output(0, k))
 		}
 	}
 }

@@ -69,8 +69,9 @@ type LiveCounts struct {
 	Gone      bool   // the interface is no longer there
 }
 
-// Loss is packets that were lost before Read could give them out: no later than Nanos, and no more
-// than a tenth of a second earlier.
+// Loss is packets that were lost before Read could give them out: no later than Nanos, and a tenth of a second earlier at
+// most, as far as is known. The kernel tells how many, not when: what was lost while Read was not called for longer is spread
+// evenly over that time, and what the driver tells over a second.
 type Loss struct {
 	Nanos   int64
 	Packets uint64

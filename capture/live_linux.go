@@ -81,7 +81,8 @@ func OpenLive(cfg LiveConfig) (*Live, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	l := &Live{control: control, hold: cfg.BlockTimeout + holdBack, complete: math.MinInt64, opened: time.Now()}
+	now := time.Now()
+	l := &Live{control: control, hold: cfg.BlockTimeout + holdBack, complete: math.MinInt64, opened: now, counted: now, asked: now}
 	for _, name := range cfg.Interfaces {
 		if err := l.open(name, cfg); err != nil {
 			l.Close()
@@ -324,6 +325,9 @@ func (l *Live) Read(batch []Packet) (int, error) {
 			r.release()
 		}
 		now := time.Now()
+		if l.moved(now.UnixNano(), now.Sub(l.opened)).Abs() > l.hold/2 {
+			now = time.Now() // perhaps the processor was taken away between the readings of the two clocks
+		}
 		visible := l.look(now.UnixNano(), now.Sub(l.opened))
 		if (l.stop.Load() || l.gone()) && l.stopped.IsZero() {
 			if err := l.shut(now); err != nil {
@@ -331,7 +335,7 @@ func (l *Live) Read(batch []Packet) (int, error) {
 			}
 		}
 		if now.Sub(l.counted) >= countEvery {
-			if err := l.count(now); err != nil {
+			if err := l.count(now, now.Sub(l.asked) >= askEvery); err != nil {
 				return 0, err
 			}
 		}
@@ -344,8 +348,7 @@ func (l *Live) Read(batch []Packet) (int, error) {
 			l.stepped, l.step = l.stepped+l.step.by, clockStep{}
 			return 0, nil
 		case !waiting && !lent && !l.stopped.IsZero() && now.Sub(l.stopped) > l.hold:
-			l.asked = time.Time{}
-			if err := l.count(now); err != nil {
+			if err := l.count(now, true); err != nil {
 				return 0, err
 			}
 			return 0, io.EOF
@@ -374,13 +377,20 @@ func (v visible) of(r *ring) int64 {
 	return v.open
 }
 
+// moved returns by how much the clock of the machine was set since look was last called.
+func (l *Live) moved(wall int64, passed time.Duration) time.Duration {
+	if l.wall == 0 {
+		return 0
+	}
+	return time.Duration(wall-l.wall) - (passed - l.passed)
+}
+
 // look takes the time of day and the time since the start. When the clock of the machine was set, no packet waits for
 // others: it might wait for years.
 func (l *Live) look(wall int64, passed time.Duration) visible {
-	step := time.Duration(wall-l.wall) - (passed - l.passed)
-	first := l.wall == 0
+	step := l.moved(wall, passed)
 	l.wall, l.passed = wall, passed
-	if !first && step.Abs() > l.hold/2 {
+	if step.Abs() > l.hold/2 {
 		l.step = clockStep{by: l.step.by + step, seen: passed}
 		l.step.border = wall - int64(l.step.by/2) // before it was set, it would be wall - by now
 		l.complete = math.MinInt64
@@ -535,15 +545,10 @@ const (
 	askEvery   = time.Second
 )
 
-// count asks the kernel for its counts, which begin anew each time that they are read, and looks after interfaces
-// that are down.
-func (l *Live) count(now time.Time) error {
-	ask := now.Sub(l.asked) >= askEvery
-	l.counted = now
-	if ask {
-		l.asked = now
-	}
-	var lost uint64
+// count asks the kernel for its counts, which begin anew each time that they are read, and if wished drivers for theirs. It
+// looks after interfaces that are down then, too.
+func (l *Live) count(now time.Time, ask bool) error {
+	var dropped, untaken uint64
 	for _, i := range l.interfaces {
 		for _, fd := range i.sockets {
 			s, err := unix.GetsockoptTpacketStatsV3(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
@@ -552,24 +557,40 @@ func (l *Live) count(now time.Time) error {
 			}
 			i.counts.Received += uint64(s.Packets) // dropped ones included
 			i.counts.Dropped += uint64(s.Drops)
-			lost += uint64(s.Drops)
+			dropped += uint64(s.Drops)
 		}
 		if !ask || i.index == 0 {
 			continue
 		}
 		if total := missed(i.counts.Interface); total > i.missed && !i.counts.Gone {
 			i.counts.Missed += total - i.missed
-			lost += total - i.missed
+			untaken += total - i.missed
 			i.missed = total
 		}
 		if i.counts.Down {
 			l.lookAfter(i)
 		}
 	}
-	if lost > 0 {
-		l.losses = append(l.losses, Loss{now.UnixNano(), lost})
+	l.losses = appendLosses(l.losses, l.counted, now, dropped)
+	l.losses = appendLosses(l.losses, l.asked, now, untaken)
+	l.counted = now
+	if ask {
+		l.asked = now
 	}
 	return nil
+}
+
+// appendLosses spreads packets that were lost after since and no later than now evenly over that time: one loss for each
+// countEvery or packet, and a few thousand at most, so that an hour in which nobody read costs no more.
+func appendLosses(losses []Loss, since, now time.Time, packets uint64) []Loss {
+	const most = 4096
+	passed := now.Sub(since)
+	parts := min(uint64(max((passed+countEvery-1)/countEvery, 1)), packets, most)
+	for k := range parts {
+		before := passed / time.Duration(parts) * time.Duration(parts-1-k)
+		losses = append(losses, Loss{now.Add(-before).UnixNano(), packets*(k+1)/parts - packets*k/parts})
+	}
+	return losses
 }
 
 // wait waits for packets, or while some are held back, at most so long.

@@ -22,6 +22,7 @@ const (
 const (
 	optEnd      = 0
 	optComment  = 1
+	optName     = 2 // if_name
 	optTsresol  = 9
 	optTsoffset = 14
 )

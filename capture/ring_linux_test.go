@@ -399,6 +399,40 @@ func TestMergeSeesThatNothingIsThere(t *testing.T) {
 	}
 }
 
+func TestLossesAreSpreadOverTheTimeThatTheyTook(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	for _, test := range []struct {
+		passed  time.Duration
+		packets uint64
+		want    []Loss // Nanos: before now
+	}{
+		{100 * time.Millisecond, 0, nil},
+		{100 * time.Millisecond, 7, []Loss{{0, 7}}},
+		{0, 7, []Loss{{0, 7}}},
+		{300 * time.Millisecond, 7, []Loss{{-200e6, 2}, {-100e6, 2}, {0, 3}}},
+		{time.Second, 2, []Loss{{-500e6, 1}, {0, 1}}},
+	} {
+		var want []Loss
+		for _, l := range test.want {
+			want = append(want, Loss{now.UnixNano() + l.Nanos, l.Packets})
+		}
+		if got := appendLosses(nil, now.Add(-test.passed), now, test.packets); !slices.Equal(got, want) {
+			t.Errorf("%d packets in %v: %v, want %v", test.packets, test.passed, got, want)
+		}
+	}
+	year := appendLosses(nil, now.AddDate(-1, 0, 0), now, 1e12)
+	var sum uint64
+	for k, l := range year {
+		sum += l.Packets
+		if k > 0 && l.Nanos <= year[k-1].Nanos {
+			t.Fatalf("loss %d of a year is no later than the one before", k)
+		}
+	}
+	if len(year) > 5000 || sum != 1e12 {
+		t.Errorf("a year is %d losses that add up to %d, want few and 10¹²", len(year), sum)
+	}
+}
+
 func TestReadLendsNoMoreThanHalfARing(t *testing.T) {
 	k, r := newFakeKernel(4096, 4)
 	l := fakeLive(r)

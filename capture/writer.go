@@ -11,14 +11,26 @@ import (
 	"github.com/weirnet/weir/packet"
 )
 
+// Section is what a Writer says of its packets beside them.
+type Section struct {
+	Comment   string // for people; at most 65,535 bytes are written
+	Interface string // that the packets were captured on; empty: not known
+	SnapLen   int    // bytes of each that were captured; 0: all
+}
+
 // Writer writes packets as a pcapng file: little endian, times in nanoseconds, one interface for
 // each link type, a comment where a packet has one. It is used by one goroutine.
 type Writer struct {
+	// Section may be set before the first Write or Flush.
+	Section    Section
 	w          *bufio.Writer
 	interfaces map[packet.LinkType]uint32
 	buf        []byte
 	err        error // the first one in writing: nothing is written after it
 }
+
+// ErrUnwritable says that pcapng cannot hold a packet.
+var ErrUnwritable = errors.New("cannot be written")
 
 // NewWriter returns a Writer onto w. Nothing is written before the first Write or Flush.
 func NewWriter(w io.Writer) *Writer {
@@ -31,13 +43,13 @@ func NewWriter(w io.Writer) *Writer {
 func (w *Writer) Write(p *Packet) error {
 	switch limit := maxLen(p.Link); {
 	case p.Nanos < 0:
-		return errors.New("capture: packet from before 1970 cannot be written")
+		return fmt.Errorf("capture: packet from before 1970 %w", ErrUnwritable)
 	case len(p.Data) > int(limit):
-		return fmt.Errorf("capture: packet of %d bytes cannot be written: readers allow %d", len(p.Data), limit)
+		return fmt.Errorf("capture: packet of %d bytes %w: readers allow %d", len(p.Data), ErrUnwritable, limit)
 	case len(p.Comment) > math.MaxUint16:
-		return fmt.Errorf("capture: comment of %d bytes cannot be written: pcapng allows %d", len(p.Comment), math.MaxUint16)
+		return fmt.Errorf("capture: comment of %d bytes %w: pcapng allows %d", len(p.Comment), ErrUnwritable, math.MaxUint16)
 	case p.Link > math.MaxUint16:
-		return fmt.Errorf("capture: link type %d cannot be written: pcapng allows %d", p.Link, math.MaxUint16)
+		return fmt.Errorf("capture: link type %d %w: pcapng allows %d", p.Link, ErrUnwritable, math.MaxUint16)
 	}
 	w.start()
 	number, ok := w.interfaces[p.Link]
@@ -81,6 +93,10 @@ func (w *Writer) start() {
 	b = binary.LittleEndian.AppendUint16(b, 1) // version 1.0
 	b = binary.LittleEndian.AppendUint16(b, 0)
 	b = binary.LittleEndian.AppendUint64(b, math.MaxUint64) // section length not known
+	if comment := w.Section.Comment; comment != "" {
+		b = appendOption(b, optComment, []byte(comment[:min(len(comment), math.MaxUint16)]))
+		b = appendOption(b, optEnd, nil)
+	}
 	w.finish(b)
 }
 
@@ -88,7 +104,10 @@ func (w *Writer) writeInterface(link packet.LinkType) {
 	b := w.begin(blockInterface)
 	b = binary.LittleEndian.AppendUint16(b, uint16(link))
 	b = binary.LittleEndian.AppendUint16(b, 0)
-	b = binary.LittleEndian.AppendUint32(b, 0) // no snap length
+	b = binary.LittleEndian.AppendUint32(b, uint32(max(w.Section.SnapLen, 0)))
+	if name := w.Section.Interface; name != "" {
+		b = appendOption(b, optName, []byte(name[:min(len(name), math.MaxUint16)]))
+	}
 	b = appendOption(b, optTsresol, []byte{9})
 	b = appendOption(b, optEnd, nil)
 	w.finish(b)

@@ -16,6 +16,10 @@ type Architecture struct {
 	Packets    int        `json:"packets"` // T: payload packets of a flow that are looked at
 	Normaliser Normaliser `json:"normaliser"`
 
+	// Imported is the packet network when it was made elsewhere; the fields from here to Stride are of no
+	// meaning then but for Encoding.
+	Imported *Imported `json:"imported,omitempty"`
+
 	Residual bool `json:"residual"` // packet network: residual CNN over an image; otherwise byte embedding and 1-D convolution
 	Encoding int  `json:"encoding"` // width of the packet network's last hidden layer
 	ByteSize int  `json:"byte_size,omitempty"`
@@ -90,14 +94,16 @@ func (a *Architecture) Check() error {
 		v, low, high int
 	}
 	bounds := []bound{{"classes", a.Classes, 2, 4096}, {"packets", a.Packets, 1, 256}, {"bytes", n, 8, 4096}, {"encoding", a.Encoding, 1, 4096}}
-	if a.Residual {
+	if a.Grams != 0 {
+		bounds = append(bounds, bound{"grams", a.Grams, 2, 1 << 16}, bound{"gram_size", a.GramSize, 1, 4096})
+	}
+	switch {
+	case a.Imported != nil:
+	case a.Residual:
 		bounds = append(bounds, bound{"bytes", n, ImageSide * ImageSide, ImageSide * ImageSide})
-	} else {
+	default:
 		bounds = append(bounds, bound{"byte_size", a.ByteSize, 1, 256}, bound{"filters", a.Filters, 1, 1024},
 			bound{"width", a.Width, 1, n}, bound{"stride", a.Stride, 1, n})
-		if a.Grams != 0 {
-			bounds = append(bounds, bound{"grams", a.Grams, 2, 1 << 16}, bound{"gram_size", a.GramSize, 1, 4096})
-		}
 	}
 	if a.Flow {
 		bounds = append(bounds, bound{"hidden", a.Hidden, 1, 4096}, bound{"layers", a.Layers, 1, 8})
@@ -134,6 +140,9 @@ const padding = 256
 
 // newPacketNetwork returns the layers from bytes to encoding.
 func (a *Architecture) newPacketNetwork() packetNetwork {
+	if a.Imported != nil {
+		return &importedNetwork{arch: a}
+	}
 	if a.Residual {
 		stem := nn.NewConv2D("packet.stem.conv", nn.Image{Height: ImageSide, Width: ImageSide, Channels: 1}, 16, 3, 2, 1)
 		stem.Leaf = true
@@ -141,7 +150,7 @@ func (a *Architecture) newPacketNetwork() packetNetwork {
 		block2 := nn.NewBottleneck("packet.block2", block1.Out, 32, 128, 2)
 		block3 := nn.NewBottleneck("packet.block3", block2.Out, 64, 256, 2)
 		return &imageNetwork{layers: nn.Sequential{
-			stem, nn.NewBatchNormReLU("packet.stem.bn", stem.Out.Channels),
+			nn.NewConvNorm(stem, nn.NewBatchNormReLU("packet.stem.bn", stem.Out.Channels)),
 			block1, block2, block3,
 			nn.NewGlobalAvgPool(block3.Out),
 			nn.NewDense("packet.dense", block3.Out.Channels, a.Encoding), new(nn.ReLU),

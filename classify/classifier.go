@@ -18,7 +18,7 @@ import (
 // MiB, where the tracks of profile Default take up to four times what the openings do.
 type Classifier struct {
 	model  *Model
-	net    *Network
+	engine *Engine
 	tracks []*Track // by tag of the flow less 1; nil where none has the tag
 	tags   []uint32 // that no flow has
 	free   []*Track
@@ -34,10 +34,7 @@ const maxFree = 1024
 
 // New returns a classifier of a model.
 func New(m *Model) *Classifier {
-	net := m.Network()
-	return &Classifier{
-		model: m, net: net,
-	}
+	return &Classifier{model: m, engine: m.Engine()}
 }
 
 // Packet takes a packet and reports whether its flow's label changed. It writes the label.
@@ -82,7 +79,7 @@ func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 func (c *Classifier) catchUp(opening []flow.Payload, proto uint8, t *Track) (probabilities []float32, final bool) {
 	for t.Packets < len(opening) && !final {
 		c.fill(opening, proto, t.Packets)
-		s := c.model.step(c.net, t, &c.input)
+		s := c.model.step(c.engine, t, &c.input)
 		probabilities, final = s.packet, s.final
 	}
 	return probabilities, final
@@ -99,7 +96,7 @@ func (c *Classifier) fill(opening []flow.Payload, proto uint8, i int) {
 
 // packet returns what the packet network says of the input.
 func (c *Classifier) packet() []float32 {
-	return probabilities(c.net.Packet(&c.input), c.model.PacketTemperature)
+	return probabilities(c.engine.Packet(&c.input), c.model.PacketTemperature)
 }
 
 // shedJoined does for a payload that joined its flow's opening what there is time for. With the last payload of the opening
@@ -178,7 +175,7 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 	c.logs, answer = t.decide(c.logs)
 	label = flow.Label{
 		Class: answer.Class, Confidence: answer.Confidence, Source: flow.FromPacket, Packets: uint64(t.Packets),
-		Novel: c.model.novelty(c.net, t) >= 1, Final: true,
+		Novel: c.model.novelty(c.engine, t) >= 1, Final: true,
 	}
 	if c.model.Arch.Flow {
 		label.Source = flow.FromFlow
@@ -208,7 +205,7 @@ func (c *Classifier) newTrack() (tag uint32) {
 		t, c.free = c.free[k-1], c.free[:k-1]
 		t.Reset()
 	} else {
-		t = c.net.NewTrack()
+		t = c.engine.NewTrack()
 	}
 	if k := len(c.tags); k > 0 {
 		tag, c.tags = c.tags[k-1], c.tags[:k-1]

@@ -137,7 +137,7 @@ func TestClassifierSaysWhatJudgeSays(t *testing.T) {
 		for _, early := range []float64{2, 0.4} {
 			a.Early = early
 			m := randomModel(t, a)
-			net := m.Network()
+			engine := m.Engine()
 			for _, snap := range []int{1500, 60, 42, 34} {
 				which := fmt.Sprintf("%s, early %v, snap length %d", name, early, snap)
 				labelled, novel, decided := 0, 0, 0
@@ -148,7 +148,7 @@ func TestClassifierSaysWhatJudgeSays(t *testing.T) {
 						}
 						return
 					}
-					v := m.Judge(net, a.Inputs(opening, f.Key.Proto))
+					v := m.Judge(engine, a.Inputs(opening, f.Key.Proto))
 					want := flow.Label{Class: v.Class, Confidence: v.Confidence, Source: flow.FromPacket, Novel: v.Novel, Final: true, Packets: uint64(v.Decided)}
 					if a.Flow {
 						want.Source = flow.FromFlow

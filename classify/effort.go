@@ -1,10 +1,6 @@
 package classify
 
-import (
-	"sync/atomic"
-
-	"github.com/weirnet/weir/nn"
-)
+import "sync/atomic"
 
 // Effort is how much of the cascade a Classifier does. Less of it is for when packets come faster than networks judge
 // them; it is counted in Shed.
@@ -57,10 +53,4 @@ func (c *Classifier) Shed() (s Shed) {
 		s.Packets[e], s.Flows[e] = c.shed.packets[e].Load(), c.shed.flows[e].Load()
 	}
 	return s
-}
-
-// Packet returns the class scores of one packet by the packet network alone. They are valid until the network's
-// next call.
-func (n *Network) Packet(in *Input) []float32 {
-	return n.packetHead.Forward(nn.Pass{}, n.packet.Forward(nn.Pass{}, in.Bytes))
 }

@@ -102,7 +102,7 @@ func TestEffortComesBack(t *testing.T) {
 		a.Early = 2
 		m := randomModel(t, a)
 		want := map[uint64]flow.Label{}
-		(&sparing{effort: func(uint64) Effort { return Full }}).run(t, m, 2000, func(f *flow.Flow, _ []flow.Payload) { want[f.ID] = f.Label })
+		(&sparing{effort: func(uint64) Effort { return Full }}).run(t, m, 2000, func(f *flow.Flow, _ []flow.Payload) { want[f.ID()] = f.Label })
 		for effort := NoFlowNetwork; effort <= NoNetworks; effort++ {
 			s := &sparing{effort: func(ordinal uint64) Effort {
 				if ordinal < 1900 && ordinal/50%2 == 0 {
@@ -112,7 +112,7 @@ func TestEffortComesBack(t *testing.T) {
 			}}
 			same, other := 0, uint64(0)
 			s.run(t, m, 2000, func(f *flow.Flow, _ []flow.Payload) {
-				if f.Label == want[f.ID] {
+				if f.Label == want[f.ID()] {
 					same++
 				} else {
 					other++

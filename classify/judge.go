@@ -21,11 +21,11 @@ type Verdict struct {
 // Judge runs the cascade over the inputs of a flow as service would, with one difference: after
 // the decision it goes on, so that Packets and Steps cover all inputs. Without a flow network the
 // final probabilities are the normalised product of the packets'.
-func (m *Model) Judge(net *Network, inputs []Input) Verdict {
+func (m *Model) Judge(e *Engine, inputs []Input) Verdict {
 	var v Verdict
-	t := net.NewTrack()
+	t := e.NewTrack()
 	for i := range inputs {
-		s := m.step(net, t, &inputs[i])
+		s := m.step(e, t, &inputs[i])
 		class, confidence := best(s.packet)
 		v.Packets = append(v.Packets, Answer{class, confidence})
 		if s.flow != nil {
@@ -36,7 +36,7 @@ func (m *Model) Judge(net *Network, inputs []Input) Verdict {
 			continue
 		}
 		v.Decided = i + 1
-		v.Novelty = m.novelty(net, t)
+		v.Novelty = m.novelty(e, t)
 		v.Novel = v.Novelty >= 1
 		v.LogProbs, v.Answer = t.decide(nil)
 	}

@@ -84,7 +84,7 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		in := Input{Bytes: make([]uint16, m.Arch.Normaliser.Bytes)}
-		v := m.Judge(m.Network(), []Input{in, in, in})
+		v := m.Judge(m.Engine(), []Input{in, in, in})
 		if len(v.Packets) != 3 || v.Decided < 1 || !(v.Confidence >= 0 && v.Confidence <= 1.001) {
 			t.Errorf("%s: verdict %+v", settings, v)
 		}

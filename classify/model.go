@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/weirnet/weir/nn"
 	"github.com/weirnet/weir/nn/safetensors"
@@ -30,6 +31,9 @@ type Settings struct {
 	Novelty           Novelty `json:"novelty"`
 	// Tunnels says that training looked into tunnels (meter.Config.Tunnels): service must as well.
 	Tunnels bool `json:"tunnels,omitempty"`
+	// Int8 is what rounding to int8 costs; nil in models that were made before it was measured,
+	// which run in float32.
+	Int8 *Int8 `json:"int8,omitempty"`
 }
 
 // Model is a trained classifier: settings, labels and weights. It is not changed after it was
@@ -40,6 +44,9 @@ type Model struct {
 	Name   string   // NAME@VERSION, as events show it
 
 	params []*nn.Param
+
+	once     sync.Once // see Engine
+	programs programs
 }
 
 // NewModel puts a model together from the values of a trained network.
@@ -68,6 +75,14 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	if !(s.PacketTemperature > 0) || !(s.FlowTemperature > 0) {
 		return nil, errors.New("classify: settings: a temperature is not above zero")
 	}
+	if s.Arch.Imported != nil {
+		if err := s.Arch.Imported.load(&s.Arch, weights); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.Int8.check(); err != nil {
+		return nil, err
+	}
 	params := NewNetwork(s.Arch).Params()
 	if err := nn.Load(params, weights); err != nil {
 		return nil, fmt.Errorf("classify: %w", err)
@@ -75,32 +90,45 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	if err := s.Novelty.load(weights, s.Arch.StateSize()); err != nil {
 		return nil, err
 	}
+	imported := map[string]bool{}
+	s.Arch.Imported.weights(func(name string, _ []int, _ []float32) { imported[name] = true })
 	for _, name := range nn.Unknown(params, weights) {
-		if !s.Novelty.has(name) {
+		if !s.Novelty.has(name) && !imported[name] {
 			return nil, fmt.Errorf("classify: tensor %q belongs to nothing in the model", name)
 		}
 	}
-	return NewModel(s, labels, params)
+	m, err := NewModel(s, labels, params)
+	if err == nil && s.Arch.Imported != nil {
+		// The layers of the profiles can all be compiled; of others it must be seen.
+		_, err = m.network().compile(nil, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // Save returns the model as Load takes it.
 func (m *Model) Save() (settings []byte, weights map[string]safetensors.Tensor, err error) {
 	weights = map[string]safetensors.Tensor{}
 	nn.Export(m.params, weights)
+	m.Arch.Imported.weights(func(name string, shape []int, values []float32) {
+		weights[name] = safetensors.Tensor{Shape: shape, Data: values}
+	})
 	m.Novelty.save(weights)
 	settings, err = json.Marshal(m.Settings)
 	return settings, weights, err
 }
 
-// Network returns a network of the model's weights for one goroutine.
-func (m *Model) Network() *Network {
+// network returns a network of the model's weights.
+func (m *Model) network() *Network {
 	n := NewNetwork(m.Arch)
 	nn.Share(n.Params(), m.params)
 	return n
 }
 
 // step is the cascade's word after one more payload packet: calibrated probabilities, valid until
-// the network's next call.
+// the engine's next call.
 type step struct {
 	packet []float32 // of this packet alone
 	flow   []float32 // of the flow so far; nil without a flow network
@@ -110,8 +138,8 @@ type step struct {
 // step advances a flow by a payload packet. It is decided at T packets; before that when the flow
 // network is sure enough and the flow does not look novel: strangers are looked at for longer,
 // since networks are sure of them too.
-func (m *Model) step(net *Network, t *Track, in *Input) step {
-	packet, flow := net.Step(t, in)
+func (m *Model) step(e *Engine, t *Track, in *Input) step {
+	packet, flow := e.Step(t, in)
 	s := step{packet: probabilities(packet, m.PacketTemperature), final: t.Packets >= m.Arch.Packets}
 	if flow == nil {
 		for c, p := range s.packet {
@@ -120,11 +148,12 @@ func (m *Model) step(net *Network, t *Track, in *Input) step {
 		return s
 	}
 	s.flow = probabilities(flow, m.FlowTemperature)
+	t.last = true
 	for c, p := range s.flow {
-		t.logs[c] = logProb(p)
+		t.logs[c] = float64(p)
 	}
 	_, confidence := best(s.flow)
-	s.final = s.final || confidence >= float32(m.Arch.Early) && m.novelty(net, t) < 1
+	s.final = s.final || confidence >= float32(m.Arch.Early) && m.novelty(e, t) < 1
 	return s
 }
 
@@ -134,6 +163,9 @@ func (m *Model) step(net *Network, t *Track, in *Input) step {
 func (t *Track) decide(dst []float32) (logs []float32, answer Answer) {
 	dst = dst[:0]
 	for _, v := range t.logs {
+		if t.last {
+			v = logProb(float32(v))
+		}
 		dst = append(dst, float32(v))
 	}
 	normalise(dst)
@@ -143,10 +175,10 @@ func (t *Track) decide(dst []float32) (logs []float32, answer Answer) {
 }
 
 // novelty returns the novelty score of a flow as it stands.
-func (m *Model) novelty(net *Network, t *Track) float64 {
-	state := net.State(t)
-	net.scratch = slices.Grow(net.scratch[:0], len(state))[:len(state)]
-	return m.Novelty.Score(state, t.Packets, net.scratch)
+func (m *Model) novelty(e *Engine, t *Track) float64 {
+	state := e.State(t)
+	e.scratch = slices.Grow(e.scratch[:0], len(state))[:len(state)]
+	return m.Novelty.Score(state, t.Packets, e.scratch)
 }
 
 // logProb keeps a probability that float32 rounded to 0 from outweighing everything else.

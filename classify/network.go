@@ -1,8 +1,6 @@
 package classify
 
 import (
-	"slices"
-
 	"github.com/weirnet/weir/nn"
 )
 
@@ -28,7 +26,6 @@ type Network struct {
 	dropped  []bool // packets whose encoding was kept from the flow network
 	encoding []float32
 	state    []float32 // see State
-	scratch  []float32 // of the state's length, for novelty
 }
 
 // NewNetwork builds the layers of an architecture that passed Check; their weights have no
@@ -249,11 +246,13 @@ type Track struct {
 	h, c    []float32 // of the LSTM
 	sum     []float32 // of the packet network's encodings
 	logs    []float64 // logarithms of what the flow is so far, by class, see Model.step
+	last    bool      // logs holds the flow network's last probabilities instead: only the decision needs their logarithms
 }
 
 // NewTrack returns the track of a flow that has begun.
-func (n *Network) NewTrack() *Track {
-	a := &n.Arch
+func (n *Network) NewTrack() *Track { return n.Arch.newTrack() }
+
+func (a *Architecture) newTrack() *Track {
 	t := &Track{sum: make([]float32, a.Encoding), logs: make([]float64, a.Classes)}
 	if a.Flow {
 		t.h, t.c = make([]float32, a.Layers*a.Hidden), make([]float32, a.Layers*a.Hidden)
@@ -280,22 +279,36 @@ func (a *Architecture) StateSize() int {
 
 // State is where the flow lies among all flows, for novelty: the recurrent state where it is fed
 // by the packet network, otherwise the mean of the packet network's encodings, which is paper A's
-// word that the CNN's results decide. Valid until the next State or Step.
+// word that the CNN's results decide. Valid until the next State.
 func (n *Network) State(t *Track) []float32 {
-	if n.Arch.Flow && !n.Arch.RawBytes {
-		return t.h[(n.Arch.Layers-1)*n.Arch.Hidden:]
+	n.state = t.state(&n.Arch, n.state)
+	return n.state
+}
+
+// state returns the state in the memory of dst, or where it is.
+func (t *Track) state(a *Architecture, dst []float32) []float32 {
+	if a.Flow && !a.RawBytes {
+		return append(dst[:0], t.h[(a.Layers-1)*a.Hidden:]...)
 	}
 	inv := 1 / float32(max(t.Packets, 1))
-	n.state = slices.Grow(n.state[:0], len(t.sum))[:len(t.sum)]
-	for i, v := range t.sum {
-		n.state[i] = v * inv
+	dst = dst[:0]
+	for _, v := range t.sum {
+		dst = append(dst, v*inv)
 	}
-	return n.state
+	return dst
+}
+
+// add adds a packet's encoding.
+func (t *Track) add(encoding []float32) {
+	for i, v := range encoding {
+		t.sum[i] += v
+	}
+	t.Packets++
 }
 
 // Step takes the next payload packet of a flow and returns the class scores of the packet alone
 // and of the flow so far; flow is nil without a flow network. They are valid until the network's
-// next call.
+// next call. It is the plain twin of Engine.Step.
 func (n *Network) Step(t *Track, in *Input) (packet, flow []float32) {
 	n.batch.reset()
 	n.batch.add(in)
@@ -303,10 +316,7 @@ func (n *Network) Step(t *Track, in *Input) (packet, flow []float32) {
 	p := nn.Pass{}
 	n.encoding = n.packet.Forward(p, n.batch.bytes)
 	packet = n.packetHead.Forward(p, n.encoding)
-	for i, v := range n.encoding {
-		t.sum[i] += v
-	}
-	t.Packets++
+	t.add(n.encoding)
 	if !n.Arch.Flow {
 		return packet, nil
 	}

@@ -14,7 +14,7 @@ import (
 type textNetwork struct {
 	bytes     int
 	embedding *nn.Embedding
-	conv      nn.Sequential
+	conv      *nn.ConvNorm
 	grams     *grams // nil without
 	concat    *nn.Concat
 	dense     nn.Sequential
@@ -25,7 +25,7 @@ func newTextNetwork(a *Architecture) *textNetwork {
 	m := &textNetwork{
 		bytes:     a.Normaliser.Bytes,
 		embedding: nn.NewEmbedding("packet.embedding", padding+1, a.ByteSize),
-		conv:      nn.Sequential{conv, nn.NewBatchNormReLU("packet.conv.bn", a.Filters)},
+		conv:      nn.NewConvNorm(conv, nn.NewBatchNormReLU("packet.conv.bn", a.Filters)),
 	}
 	width := conv.Out.Size()
 	if a.Grams > 0 {

@@ -9,7 +9,7 @@ import (
 // Record is what a split was, for models and reports to keep.
 type Record struct {
 	Summary  string            `json:"summary"` // one sentence, for headlines
-	Rule     string            `json:"rule"`    // "captures in order of time", "column NAME", "images"
+	Rule     string            `json:"rule"`    // "captures in order of time", "column NAME", "images", Unknown
 	Shares   [NumSides]float64 `json:"shares"`  // train, validation, test
 	Seed     uint64            `json:"seed"`    // of the shuffle of images
 	Sides    [NumSides]SideSum `json:"sides"`   // train, validation, test
@@ -18,6 +18,10 @@ type Record struct {
 	Pooled   []Pooled          `json:"pooled,omitempty"` // classes that became Etc.
 	Notes    []string          `json:"notes,omitempty"`  // what a reader of the numbers must know
 }
+
+// Unknown is the rule of a model's record when the model was trained on something else too, or only,
+// that is not known.
+const Unknown = "unknown"
 
 // SideSum is how much is on one side of a split.
 type SideSum struct {

@@ -39,6 +39,19 @@ type AnomalyInput struct {
 	Windows       []WindowResult // every window of the test, quiet ones too
 	AttackPackets []int          // values of P; nil means 1, 10, 20
 	Baseline      *ZScore        // fitted on the detector's training windows; may be nil
+	Promise       *Promise       // of the detector's threshold; nil: none was made
+}
+
+// Promise is how many false alarms a day a threshold is to keep to, and what came of it in the test.
+type Promise struct {
+	PerDay   float64 `json:"per_day"`
+	Low      float64 `json:"low_per_day"` // where nine times in ten it was expected to end
+	High     float64 `json:"high_per_day"`
+	Achieved Number  `json:"achieved_per_day"` // in windows without attack
+	Days     Number  `json:"days"`             // that these make
+	// Kept reports whether so many false alarms are no more than chance makes of the promise: at most the 97.5 %
+	// point of a Poisson distribution with the mean that was promised.
+	Kept bool `json:"kept"`
 }
 
 // AnomalyResult is the evaluation of a detector. The fields of Detection are
@@ -57,6 +70,7 @@ type AnomalyResult struct {
 	LostWindows   int     `json:"lost_windows,omitempty"` // windows that miss some
 
 	Detection
+	Promise  *Promise             `json:"promise,omitempty"` // absent when none was made
 	Baseline map[string]Detection `json:"baseline"`
 
 	Series Series `json:"series"`
@@ -193,6 +207,12 @@ func Anomaly(in AnomalyInput) (*AnomalyResult, error) {
 	r.TestedOn.From, r.TestedOn.To = stamp(first), stamp(last+int64(in.Length))
 
 	r.Detection = in.detect(verdicts)
+	if in.Promise != nil {
+		p := *in.Promise
+		p.Achieved, p.Days = r.FalseAlarmsPerDay, r.NegativeDays
+		p.Kept = r.FalsePositives <= poissonLimit(p.PerDay*float64(r.NegativeDays))
+		r.Promise = &p
+	}
 	if z := in.Baseline; z != nil && hasFeatures(in.Windows) {
 		for i, w := range in.Windows {
 			s := z.Score(w.Features)
@@ -207,6 +227,21 @@ func Anomaly(in AnomalyInput) (*AnomalyResult, error) {
 	}
 	r.Spans = spans(in.Windows, in.Length)
 	return r, nil
+}
+
+// poissonLimit is the largest count that a Poisson variable of this mean exceeds in no more than one of forty cases.
+func poissonLimit(mean float64) int {
+	if mean > 1000 {
+		return int(mean + 1.96*math.Sqrt(mean))
+	}
+	term := math.Exp(-mean)
+	sum := term
+	n := 0
+	for ; sum < 0.975; n++ {
+		term *= mean / float64(n+1)
+		sum += term
+	}
+	return n
 }
 
 func hasFeatures(windows []WindowResult) bool {

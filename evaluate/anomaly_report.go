@@ -17,6 +17,10 @@ func AnomalyReport(r *AnomalyResult) *report.Page {
 	}
 	p.Facts = append(p.Facts, report.Fact{Name: "Windows", Value: fmt.Sprintf("%s of %s each, %s of them positive at P = %d",
 		report.Count(r.Windows), r.Window, report.Count(r.TruePositives+r.FalseNegatives), r.AttackPackets)})
+	if v := r.Promise; v != nil {
+		p.Facts = append(p.Facts, report.Fact{Name: "Promise", Value: fmt.Sprintf("at most %s false alarms a day (expected %s to %s); %s in %s days without attack",
+			report.Plain(v.PerDay), report.Plain(v.Low), report.Plain(v.High), report.Plain(float64(v.Achieved)), report.Plain(float64(v.Days)))})
+	}
 	if r.LostPackets > 0 {
 		p.Facts = append(p.Facts, report.Fact{Name: "Lost", Value: fmt.Sprintf("%s packets, from %s windows", report.Count(r.LostPackets), report.Count(r.LostWindows))})
 	}

@@ -259,3 +259,30 @@ func TestReports(t *testing.T) {
 		}
 	}
 }
+
+func TestAPromiseIsHeldAgainstItsWindows(t *testing.T) {
+	for _, test := range []struct {
+		mean float64
+		want int
+	}{{0, 0}, {1, 3}, {5, 10}, {2000, 2087}} {
+		if got := poissonLimit(test.mean); got != test.want {
+			t.Errorf("mean %g: got %d, want %d", test.mean, got, test.want)
+		}
+	}
+	for _, test := range []struct {
+		alarms int
+		kept   bool
+	}{{0, true}, {3, true}, {4, false}} {
+		in := AnomalyInput{Length: time.Hour, Promise: &Promise{PerDay: 0.5}}
+		for i := range 48 {
+			in.Windows = append(in.Windows, WindowResult{Start: int64(i) * int64(time.Hour), Anomalous: i < test.alarms})
+		}
+		r, err := Anomaly(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := r.Promise; p.Kept != test.kept || float64(p.Achieved) != float64(test.alarms)/2 || p.Days != 2 {
+			t.Errorf("%d alarms in two days of a promise of 0.5 a day: %+v", test.alarms, p)
+		}
+	}
+}

@@ -15,7 +15,7 @@ import (
 func encoded(e *Event) (string, error) {
 	var out bytes.Buffer
 	w := NewWriter(&out)
-	err := w.enc.Encode(line{Time(e.Nanos), e.Type, e.Tuple, e.Label, e.Flow, e.Window, e.Alert, e.Stats})
+	err := w.enc.Encode(line{Timestamp: Time(e.Nanos), Type: e.Type, Tuple: e.Tuple, Label: e.Label, Flow: e.Flow, Window: e.Window, Alert: e.Alert, Stats: e.Stats})
 	err = errors.Join(err, w.Flush())
 	return out.String(), err
 }
@@ -71,7 +71,7 @@ func BenchmarkWrite(b *testing.B) {
 	})
 	b.Run("encoding-json", func(b *testing.B) {
 		for b.Loop() {
-			if err := w.enc.Encode(line{Time(e.Nanos), e.Type, e.Tuple, e.Label, e.Flow, e.Window, e.Alert, e.Stats}); err != nil {
+			if err := w.enc.Encode(line{Timestamp: Time(e.Nanos), Type: e.Type, Tuple: e.Tuple, Label: e.Label, Flow: e.Flow, Window: e.Window, Alert: e.Alert, Stats: e.Stats}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -24,10 +24,12 @@ const (
 	TypeWindow Type = "window" // a window closed and was scored
 	TypeAlert  Type = "alert"  // a window's score reached the threshold
 	TypeStats  Type = "stats"  // counters, every ten seconds of traffic and at the end
+
+	TypeSuppressed Type = "suppressed" // a window's score reached the threshold, but an exclusion says not to raise an alert
 )
 
 // Event is one record. Exactly one of the objects is set, the one that Type names; the tuple is
-// set for labels and flows.
+// set for labels and flows; Alert is set for alerts and suppressed ones.
 type Event struct {
 	Nanos  int64 // time of the packet or window that caused it
 	Type   Type
@@ -101,9 +103,13 @@ type Window struct {
 // Alert is an anomalous window with its explanation.
 type Alert struct {
 	Window
-	Features []Feature `json:"features"` // all 53, largest share first; the shares add up to the score
+	Summary  string    `json:"summary,omitempty"`    // in one plain sentence, what was too much or too little, and whose
+	Features []Feature `json:"features"`             // all 53, largest share first; the shares add up to the score
+	Apps     []Mover   `json:"apps_moved,omitempty"` // applications that moved the number of packets
 	Top      Top       `json:"top"`
-	Evidence Evidence  `json:"evidence"`
+	// Exclusion is the number of the one that suppressed the alert; 0: none did.
+	Exclusion int64    `json:"exclusion,omitempty"`
+	Evidence  Evidence `json:"evidence"`
 }
 
 // Feature is one of the 53 parts of a score.
@@ -112,6 +118,19 @@ type Feature struct {
 	Observed float64 `json:"observed"`
 	Expected float64 `json:"expected"`
 	Share    float64 `json:"share"` // part of the score
+	// Usual is the range that ninety-eight in a hundred windows of the training lie in; absent from models that do not know it.
+	Usual *[2]float64 `json:"usual,omitempty"`
+	// Movers are those whose packets made the most of what is other than in the windows before, of the leading features.
+	Movers []Mover `json:"movers,omitempty"`
+}
+
+// Mover is someone or something whose packets moved a feature.
+type Mover struct {
+	By       string  `json:"by"` // src_ip, dest_ip, dest_port or app
+	Name     string  `json:"name"`
+	Observed float64 `json:"observed"` // its packets, or values, that count in the feature
+	Usual    float64 `json:"usual"`    // in a window of those before
+	Part     float64 `json:"part"`     // of the feature's change, 0 to 1
 }
 
 // Top names what made up an anomalous window.
@@ -134,6 +153,12 @@ type Evidence struct {
 	End   Time   `json:"end"`
 	Files string `json:"files,omitempty"` // that the window's packets came from
 	How   string `json:"how,omitempty"`   // a command line; absent when the packets came from a pipe
+	// Of packets that are kept (package evidence). From is the start of the first window that is: those before Start are what
+	// the detector needs to come to the same score. Packets are as many as counted in all of them.
+	From    Time     `json:"from,omitempty"`
+	Packets uint64   `json:"packets,omitempty"`
+	Slices  []string `json:"slices,omitempty"` // files, one for each window that has packets, in order
+	Exact   bool     `json:"exact,omitempty"`  // a run over the slices gives the window the same score, bit for bit
 }
 
 // Stats are the counters since the start.
@@ -146,6 +171,7 @@ type Stats struct {
 	Novel        uint64            `json:"novel_flows"`    // of those that ended
 	Windows      uint64            `json:"windows"`
 	Alerts       uint64            `json:"alerts"`
+	Suppressed   uint64            `json:"suppressed_alerts,omitempty"`
 	DecodeErrors map[string]uint64 `json:"decode_errors"`
 	Drops        map[string]uint64 `json:"drops"`
 	PacketRate   float64           `json:"packets_per_second"` // of traffic time, since the last stats event

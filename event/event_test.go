@@ -23,7 +23,7 @@ func TestLines(t *testing.T) {
 			`{"timestamp":"1970-01-01T00:00:01.000001Z","event_type":"label","flow_id":7,"community_id":"1:x","src_ip":"10.0.0.1","src_port":1024,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","label":{"app":"\u003cb\u003e\"","confidence":0.5,"source":"flow","packets":2,"novel":false,"model":"apps@1"}}`},
 		{Event{Type: TypeWindow, Window: &window},
 			`{"timestamp":"1970-01-01T00:00:00.000000Z","event_type":"window","window":{"start":"1970-01-01T00:00:01.500000Z","length":0.5,"packets":3,"score":1.5,"threshold":1,"anomalous":true,"lost":0,"model":"normal@1"}}`},
-		{Event{Type: TypeAlert, Alert: &Alert{Window: window, Features: []Feature{{"syn", 9, 1, 1.5}}}},
+		{Event{Type: TypeAlert, Alert: &Alert{Window: window, Features: []Feature{{Name: "syn", Observed: 9, Expected: 1, Share: 1.5}}}},
 			`{"timestamp":"1970-01-01T00:00:00.000000Z","event_type":"alert","alert":{"start":"1970-01-01T00:00:01.500000Z","length":0.5,"packets":3,"score":1.5,"threshold":1,"anomalous":true,"lost":0,"model":"normal@1","features":[{"name":"syn","observed":9,"expected":1,"share":1.5}],"top":{"src_ips":null,"dest_ips":null,"dest_ports":null},"evidence":{"start":"1970-01-01T00:00:00.000000Z","end":"1970-01-01T00:00:00.000000Z"}}}`},
 		{Event{Type: TypeWindow, Window: &Window{Length: 5, Threshold: 1, Model: "paper@1"}}, // not scored
 			`{"timestamp":"1970-01-01T00:00:00.000000Z","event_type":"window","window":{"start":"1970-01-01T00:00:00.000000Z","length":5,"packets":0,"score":null,"threshold":1,"anomalous":false,"lost":0,"model":"paper@1"}}`},

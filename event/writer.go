@@ -34,6 +34,8 @@ type line struct {
 	Window *Window `json:"window,omitempty"`
 	Alert  *Alert  `json:"alert,omitempty"`
 	Stats  *Stats  `json:"stats,omitempty"`
+
+	Suppressed *Alert `json:"suppressed,omitempty"`
 }
 
 // Write appends one event. After the first error it does nothing and returns that error.
@@ -45,7 +47,11 @@ func (w *Writer) Write(e *Event) error {
 		_, w.err = w.out.Write(w.line)
 		return w.err
 	}
-	w.err = w.enc.Encode(line{Time(e.Nanos), e.Type, e.Tuple, e.Label, e.Flow, e.Window, e.Alert, e.Stats})
+	l := line{Timestamp: Time(e.Nanos), Type: e.Type, Tuple: e.Tuple, Label: e.Label, Flow: e.Flow, Window: e.Window, Alert: e.Alert, Stats: e.Stats}
+	if e.Type == TypeSuppressed {
+		l.Alert, l.Suppressed = nil, e.Alert
+	}
+	w.err = w.enc.Encode(l)
 	return w.err
 }
 

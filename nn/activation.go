@@ -56,19 +56,21 @@ func (d *Dropout) Forward(p Pass, x []float32) []float32 {
 	}
 	d.mask, d.y = sized(d.mask, len(x)), sized(d.y, len(x))
 	r := NewRand(mix(mix(mix(p.Seed^d.key)+p.Step) + uint64(p.Shard)))
-	keep := float32(1 / (1 - d.Rate))
-	limit := uint32(math.Ldexp(d.Rate, 32)) // two decisions of 32 bits from each draw
-	for i := 0; i < len(x); i += 2 {
+	keep := math.Float32bits(float32(1 / (1 - d.Rate)))
+	limit := int64(math.Ldexp(d.Rate, 32)) // two decisions of 32 bits from each draw
+	// Branches on random bits are guessed wrong every third time: the sign of the difference, in
+	// all bits, makes the mask instead.
+	mask := d.mask
+	for ; len(mask) >= 2; mask = mask[2:] {
 		bits := r.Uint64()
-		for j := i; j < min(i+2, len(x)); j++ {
-			d.mask[j] = 0
-			if uint32(bits) >= limit {
-				d.mask[j] = keep
-			}
-			d.y[j] = x[j] * d.mask[j]
-			bits >>= 32
-		}
+		mask[0] = math.Float32frombits(keep &^ uint32((int64(bits&math.MaxUint32)-limit)>>63))
+		mask[1] = math.Float32frombits(keep &^ uint32((int64(bits>>32)-limit)>>63))
 	}
+	if len(mask) > 0 {
+		mask[0] = math.Float32frombits(keep &^ uint32((int64(r.Uint64()&math.MaxUint32)-limit)>>63))
+	}
+	copy(d.y, x)
+	kernel.Mul(d.y, d.mask)
 	return d.y
 }
 

@@ -16,10 +16,20 @@ type Adam struct {
 	Eps          float64 // default 1e-8
 	Decay        float64 // per step, times the learning rate
 
-	params []*Param
-	m, v   [][]float32
-	steps  uint64
+	params  []*Param
+	m, v    [][]float32
+	steps   uint64
+	pieces  []piece
+	squares []float64 // of the gradient, by piece
 }
+
+// piece is a range of a parameter: what one worker takes at a time. Its bounds depend on the
+// model alone.
+type piece struct{ param, lo, hi int }
+
+// pieceSize is small enough for gradient, moments and weights of a piece to stay in the cache
+// between the passes over them.
+const pieceSize = 8 << 10
 
 // NewAdam returns an optimiser of the trained parameters among params.
 func NewAdam(params []*Param, decay float64) *Adam {
@@ -29,8 +39,12 @@ func NewAdam(params []*Param, decay float64) *Adam {
 			a.params = append(a.params, p)
 			a.m = append(a.m, make([]float32, p.Size()))
 			a.v = append(a.v, make([]float32, p.Size()))
+			for lo := 0; lo < p.Size(); lo += pieceSize {
+				a.pieces = append(a.pieces, piece{len(a.params) - 1, lo, min(lo+pieceSize, p.Size())})
+			}
 		}
 	}
+	a.squares = make([]float64, len(a.pieces))
 	return a
 }
 
@@ -39,21 +53,52 @@ func (a *Adam) Steps() uint64 { return a.steps }
 
 // Step moves the parameters against their gradients.
 func (a *Adam) Step(rate float64) {
+	rates := a.next(rate)
+	for i := range a.pieces {
+		a.move(i, 1, rates)
+	}
+}
+
+// next begins a step.
+func (a *Adam) next(rate float64) kernel.AdamRates {
 	a.steps++
 	t := float64(a.steps)
-	rates := kernel.AdamRates{
+	return kernel.AdamRates{
 		Beta1: float32(a.Beta1), Beta2: float32(a.Beta2),
 		Step: float32(rate / (1 - math.Pow(a.Beta1, t))),
 		Root: float32(1 / math.Sqrt(1-math.Pow(a.Beta2, t))),
 		Eps:  float32(a.Eps),
+		Keep: float32(1 - rate*a.Decay),
 	}
-	for k, p := range a.params {
+}
+
+// move takes the step for one piece, after its gradient was multiplied by factor.
+func (a *Adam) move(i int, factor float32, rates kernel.AdamRates) {
+	k, lo, hi := a.pieces[i].param, a.pieces[i].lo, a.pieces[i].hi
+	p := a.params[k]
+	if len(p.Shape) == 1 {
 		rates.Keep = 1
-		if len(p.Shape) > 1 {
-			rates.Keep = float32(1 - rate*a.Decay)
-		}
-		kernel.Adam(p.Value, p.grad(), a.m[k], a.v[k], rates)
 	}
+	grad := p.grad()[lo:hi]
+	if factor != 1 {
+		kernel.Scale(grad, factor)
+	}
+	kernel.Adam(p.Value[lo:hi], grad, a.m[k][lo:hi], a.v[k][lo:hi], rates)
+}
+
+// square sums the squares of a piece's gradient.
+func (a *Adam) square(i int) {
+	p := a.pieces[i]
+	a.squares[i] = kernel.SumSquares(a.params[p.param].grad()[p.lo:p.hi])
+}
+
+// norm is that of the whole gradient, after square of every piece.
+func (a *Adam) norm() float64 {
+	sum := 0.0
+	for _, s := range a.squares {
+		sum += s
+	}
+	return math.Sqrt(sum)
 }
 
 // Export adds the optimiser's state to tensors under names that start with "adam.". It is not
@@ -92,20 +137,26 @@ func (a *Adam) Import(tensors map[string]safetensors.Tensor) error {
 func ClipGrad(params []*Param, limit float64) float64 {
 	sum := 0.0
 	for _, p := range params {
-		if !p.Buffer() {
-			sum += kernel.SumSquares(p.grad())
+		if p.Buffer() {
+			continue
+		}
+		for g := p.grad(); len(g) > 0; g = g[min(pieceSize, len(g)):] {
+			sum += kernel.SumSquares(g[:min(pieceSize, len(g))])
 		}
 	}
 	norm := math.Sqrt(sum)
-	if factor := limit / (norm + 1e-6); factor < 1 {
+	if factor := clip(norm, limit); factor < 1 {
 		for _, p := range params {
 			if !p.Buffer() {
-				kernel.Scale(p.Grad, float32(factor))
+				kernel.Scale(p.Grad, factor)
 			}
 		}
 	}
 	return norm
 }
+
+// clip is what a gradient of that norm is multiplied by, at most 1.
+func clip(norm, limit float64) float32 { return float32(min(limit/(norm+1e-6), 1)) }
 
 // Schedule is a learning rate by step, from 0.
 type Schedule func(step uint64) float64

@@ -37,13 +37,10 @@ func NewBag(name string, count, size int) *Bag {
 func (b *Bag) Forward(index []uint16, counts []int) []float32 {
 	b.index, b.counts = index, counts
 	b.y = sized(b.y, len(counts)*b.Size)
-	clear(b.y)
 	at := 0
 	for i, n := range counts {
 		y := b.y[i*b.Size : (i+1)*b.Size]
-		for _, k := range index[at : at+n] {
-			kernel.Add(y, b.Weight.Value[int(k)*b.Size:(int(k)+1)*b.Size])
-		}
+		kernel.SumRows(y, b.Weight.Value, index[at:at+n])
 		kernel.Scale(y, bagScale(n))
 		at += n
 	}
@@ -60,9 +57,7 @@ func (b *Bag) Backward(dy []float32) {
 	for i, n := range b.counts {
 		d := dy[i*b.Size : (i+1)*b.Size]
 		kernel.Scale(d, bagScale(n))
-		for _, k := range b.index[at : at+n] {
-			kernel.Add(grad[int(k)*b.Size:(int(k)+1)*b.Size], d)
-		}
+		kernel.ScatterRows(grad, b.index[at:at+n], d, b.Size, 0)
 		at += n
 	}
 }

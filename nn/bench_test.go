@@ -28,7 +28,6 @@ func BenchmarkTrain(b *testing.B) {
 					data.x = normals(1, 640*784)
 				}
 				scale := 1 / r.replicas.Main.total(data)
-				params := r.replicas.Main.Params()
 				b.ReportAllocs()
 				for b.Loop() {
 					r.replicas.Train(nn.Pass{}, 64, 16, func(m network, p nn.Pass, lo, hi int) float64 {
@@ -38,8 +37,7 @@ func BenchmarkTrain(b *testing.B) {
 						m.backward(y)
 						return loss
 					})
-					nn.ClipGrad(params, 1)
-					r.adam.Step(1e-4)
+					r.replicas.Step(r.adam, 1, 1e-4)
 				}
 			})
 		}

@@ -31,6 +31,9 @@ type Conv2D struct {
 	x, y, dx []float32
 	patches  []float32 // (images at a time · Out.Height · Out.Width, patch)
 	dpatches []float32
+	padded   []float32 // an image in its frame of zeros
+	dpadded  []float32
+	turned   []float32 // the weights transposed, once for all images of a backward pass
 }
 
 // NewConv2D returns a square convolution without a bias, as before a BatchNorm; AddBias adds one.
@@ -83,21 +86,10 @@ func (c *Conv2D) Forward(_ Pass, x []float32) []float32 {
 	n := rows("Conv2D", x, c.In.Size())
 	c.x = x
 	c.y = sized(c.y, n*c.Out.Size())
-	places, patch, out := c.Out.Height*c.Out.Width, c.patch(), c.Out.Channels
-	switch {
-	case c.pointwise():
-		product(c.y, x, c.Weight, c.Bias, n*places, patch, out, patch)
-	case c.overlapping():
-		for i := range n {
-			product(c.y[i*c.Out.Size():], x[i*c.In.Size():], c.Weight, c.Bias, places, patch, out, c.StrideW*c.In.Channels)
-		}
-	default:
-		step := c.imagesAtATime()
-		for i := 0; i < n; i += step {
-			m := min(step, n-i)
-			c.gather(x[i*c.In.Size():], m)
-			product(c.y[i*c.Out.Size():], c.patches, c.Weight, c.Bias, m*places, patch, out, patch)
-		}
+	in, out, step := c.In.Size(), c.Out.Size(), c.imagesAtATime()
+	for i := 0; i < n; i += step {
+		m := min(step, n-i)
+		c.images(c.y[i*out:(i+m)*out], x[i*in:(i+m)*in], m)
 	}
 	return c.y
 }
@@ -105,29 +97,17 @@ func (c *Conv2D) Forward(_ Pass, x []float32) []float32 {
 // Backward maps (n, Out) to (n, In).
 func (c *Conv2D) Backward(dy []float32) []float32 {
 	n := rows("Conv2D", dy, c.Out.Size())
-	places, patch, out := c.Out.Height*c.Out.Width, c.patch(), c.Out.Channels
+	in, out, step := c.In.Size(), c.Out.Size(), c.imagesAtATime()
 	if !c.Leaf {
-		c.dx = sized(c.dx, n*c.In.Size())
+		c.turn()
+		c.dx = sized(c.dx, n*in)
 	}
-	if c.pointwise() {
-		weightGrad(c.Weight, c.Bias, dy, c.x, n*places, patch, out)
-		if c.Leaf {
-			return nil
-		}
-		inputGrad(c.dx, dy, c.Weight, n*places, patch, out)
-		return c.dx
-	}
-	clear(c.dx)
-	step := c.imagesAtATime()
 	for i := 0; i < n; i += step {
 		m := min(step, n-i)
-		d := dy[i*c.Out.Size() : (i+m)*c.Out.Size()]
-		c.gather(c.x[i*c.In.Size():], m)
-		weightGrad(c.Weight, c.Bias, d, c.patches, m*places, patch, out)
+		d, x := dy[i*out:(i+m)*out], c.x[i*in:(i+m)*in]
+		c.weightGrad(d, x, m)
 		if !c.Leaf {
-			c.dpatches = sized(c.dpatches, m*places*patch)
-			inputGrad(c.dpatches, d, c.Weight, m*places, patch, out)
-			c.scatter(c.dx[i*c.In.Size():], m)
+			c.inputGrad(c.dx[i*in:(i+m)*in], d, m, false)
 		}
 	}
 	if c.Leaf {
@@ -139,65 +119,151 @@ func (c *Conv2D) Backward(dy []float32) []float32 {
 // Params returns the weight, and the bias if there is one.
 func (c *Conv2D) Params() []*Param { return withBias(c.Weight, c.Bias) }
 
-// imagesAtATime keeps the patches within 512 kB, so that they stay in a core's L2 cache, and the
-// product at least one image high.
+// imagesAtATime is how many images are taken through a product together. What the product reads
+// and writes stays within 256 kB, a share of a core's L2 cache, so that what is done to it before
+// and after finds it there.
 func (c *Conv2D) imagesAtATime() int {
-	return max(1, 128<<10/(c.Out.Height*c.Out.Width*c.patch()))
+	size := c.In.Size() + c.Out.Size()
+	if c.gathers() {
+		size += c.Out.Height * c.Out.Width * c.patch()
+	}
+	return max(1, 64<<10/size)
+}
+
+// gathers reports whether the patches of images are copied before they are multiplied.
+func (c *Conv2D) gathers() bool { return !c.pointwise() && !c.overlapping() }
+
+// images computes m images of the output.
+func (c *Conv2D) images(y, x []float32, m int) {
+	places, patch, out := c.Out.Height*c.Out.Width, c.patch(), c.Out.Channels
+	switch {
+	case c.pointwise():
+		product(y, x, c.Weight, c.Bias, m*places, patch, out, patch)
+	case c.overlapping():
+		for i := range m {
+			product(y[i*c.Out.Size():], x[i*c.In.Size():], c.Weight, c.Bias, places, patch, out, c.StrideW*c.In.Channels)
+		}
+	default:
+		c.gather(x, m)
+		product(y, c.patches, c.Weight, c.Bias, m*places, patch, out, patch)
+	}
+}
+
+// weightGrad adds what m images say to the gradients of weight and bias. After it, inputGrad may
+// be asked for the same images.
+func (c *Conv2D) weightGrad(dy, x []float32, m int) {
+	places, patch, out := c.Out.Height*c.Out.Width, c.patch(), c.Out.Channels
+	switch {
+	case c.pointwise():
+		weightGrad(c.Weight, c.Bias, dy, x, m*places, patch, out, patch)
+	case c.overlapping():
+		for i := range m {
+			weightGrad(c.Weight, c.Bias, dy[i*c.Out.Size():][:c.Out.Size()], x[i*c.In.Size():], places, patch, out, c.StrideW*c.In.Channels)
+		}
+	default:
+		c.gather(x, m)
+		weightGrad(c.Weight, c.Bias, dy, c.patches, m*places, patch, out, patch)
+	}
+}
+
+// turn readies inputGrad for weights as they are now.
+func (c *Conv2D) turn() {
+	c.turned = sized(c.turned, c.Weight.Size())
+	kernel.Transpose(c.turned, c.Weight.Value, c.patch(), c.Out.Channels)
+}
+
+// inputGrad computes the gradient of m images of x, or adds it to what dx holds.
+func (c *Conv2D) inputGrad(dx, dy []float32, m int, add bool) {
+	places, patch, out := c.Out.Height*c.Out.Width, c.patch(), c.Out.Channels
+	if c.pointwise() {
+		kernel.Gemm(false, false, m*places, patch, out, dy, out, c.turned, patch, beta(add), dx, patch)
+		return
+	}
+	if !add {
+		clear(dx)
+	}
+	if c.overlapping() {
+		// The patches of one output value and the next overlap: but StrideW places of each patch
+		// do not, so the gradient is a sum of products without overlap, each a stride further on.
+		step := c.StrideW * c.In.Channels
+		for i := range m {
+			image, d := dx[i*c.In.Size():], dy[i*c.Out.Size():]
+			for at := 0; at < patch; at += step {
+				kernel.Gemm(false, false, places, min(step, patch-at), out, d, out, c.turned[at:], patch, 1, image[at:], step)
+			}
+		}
+		return
+	}
+	c.dpatches = sized(c.dpatches, m*places*patch)
+	kernel.Gemm(false, false, m*places, patch, out, dy, out, c.turned, patch, 0, c.dpatches, patch)
+	c.scatter(dx, m)
+}
+
+func beta(add bool) float32 {
+	if add {
+		return 1
+	}
+	return 0
+}
+
+// frame is the shape of an image with its padding.
+func (c *Conv2D) frame() Image {
+	return Image{Height: c.In.Height + 2*c.PadH, Width: c.In.Width + 2*c.PadW, Channels: c.In.Channels}
 }
 
 // gather copies the patches of m images, zero where they reach into the padding.
 func (c *Conv2D) gather(x []float32, m int) {
-	c.patches = sized(c.patches, m*c.Out.Height*c.Out.Width*c.patch())
-	run := c.KernelW * c.In.Channels
-	at := 0
+	places, patch, run := c.Out.Height*c.Out.Width, c.patch(), c.KernelW*c.In.Channels
+	c.patches = sized(c.patches, m*places*patch)
+	frame := c.frame()
 	for i := range m {
-		image := x[i*c.In.Size() : (i+1)*c.In.Size()]
+		image := c.inFrame(x[i*c.In.Size() : (i+1)*c.In.Size()])
 		for oy := range c.Out.Height {
-			for ox := range c.Out.Width {
-				for u := range c.KernelH {
-					dst := c.patches[at : at+run]
-					at += run
-					from, lo, hi := c.run(oy, ox, u)
-					clear(dst[:lo])
-					copy(dst[lo:hi], image[from:])
-					clear(dst[hi:])
-				}
+			for u := range c.KernelH {
+				dst := c.patches[(i*places+oy*c.Out.Width)*patch+u*run:]
+				src := image[(oy*c.StrideH+u)*frame.Width*frame.Channels:]
+				kernel.CopyRows(dst, src, c.Out.Width, run, patch, c.StrideW*frame.Channels)
 			}
 		}
 	}
+}
+
+// inFrame returns the image with its padding, valid until the next call.
+func (c *Conv2D) inFrame(image []float32) []float32 {
+	frame := c.frame()
+	if frame == c.In {
+		return image
+	}
+	if c.padded == nil {
+		c.padded = make([]float32, frame.Size())
+	}
+	row, step := c.In.Width*c.In.Channels, frame.Width*frame.Channels
+	kernel.CopyRows(c.padded[(c.PadH*frame.Width+c.PadW)*frame.Channels:], image, c.In.Height, row, step, row)
+	return c.padded
 }
 
 // scatter adds the gradients of patches to those of the m images that gather took them from.
 func (c *Conv2D) scatter(dx []float32, m int) {
-	run := c.KernelW * c.In.Channels
-	at := 0
+	places, patch, run := c.Out.Height*c.Out.Width, c.patch(), c.KernelW*c.In.Channels
+	frame := c.frame()
+	row, step := c.In.Width*c.In.Channels, frame.Width*frame.Channels
 	for i := range m {
 		image := dx[i*c.In.Size() : (i+1)*c.In.Size()]
+		framed := image
+		if frame != c.In {
+			c.dpadded = sized(c.dpadded, frame.Size())
+			clear(c.dpadded)
+			framed = c.dpadded
+		}
 		for oy := range c.Out.Height {
-			for ox := range c.Out.Width {
-				for u := range c.KernelH {
-					src := c.dpatches[at : at+run]
-					at += run
-					from, lo, hi := c.run(oy, ox, u)
-					kernel.Add(image[from:from+hi-lo], src[lo:hi])
-				}
+			for u := range c.KernelH {
+				dst := framed[(oy*c.StrideH+u)*step:]
+				src := c.dpatches[(i*places+oy*c.Out.Width)*patch+u*run:]
+				kernel.AddRows(dst, src, c.Out.Width, run, c.StrideW*frame.Channels, patch)
 			}
 		}
+		if frame != c.In {
+			kernel.AddRows(image, framed[(c.PadH*frame.Width+c.PadW)*frame.Channels:], c.In.Height, row, row, step)
+		}
 	}
-}
-
-// run says where row u of the patch at output place (oy, ox) lies in the image: values [lo, hi)
-// of that row are image[from:from+hi−lo], the others are padding.
-func (c *Conv2D) run(oy, ox, u int) (from, lo, hi int) {
-	iy := oy*c.StrideH + u - c.PadH
-	if iy < 0 || iy >= c.In.Height {
-		return 0, 0, 0
-	}
-	ix := ox*c.StrideW - c.PadW
-	first, last := max(ix, 0), min(ix+c.KernelW, c.In.Width)
-	if first >= last {
-		return 0, 0, 0
-	}
-	ch := c.In.Channels
-	return (iy*c.In.Width + first) * ch, (first - ix) * ch, (last - ix) * ch
 }

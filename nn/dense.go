@@ -36,7 +36,7 @@ func (d *Dense) Forward(_ Pass, x []float32) []float32 {
 // Backward maps (n, Out) to (n, In).
 func (d *Dense) Backward(dy []float32) []float32 {
 	n := rows("Dense", dy, d.Out)
-	weightGrad(d.Weight, d.Bias, dy, d.x, n, d.In, d.Out)
+	weightGrad(d.Weight, d.Bias, dy, d.x, n, d.In, d.Out, d.In)
 	if d.Leaf {
 		return nil
 	}
@@ -69,12 +69,12 @@ func product(y, x []float32, w, b *Param, m, k, out, stride int) {
 }
 
 // weightGrad adds xᵀ·dy to the gradient of W and the column sums of dy to that of b: dy is
-// (m, out), x is (m, k).
-func weightGrad(w, b *Param, dy, x []float32, m, k, out int) {
+// (m, out), x is (m, k), row i of it at i·stride.
+func weightGrad(w, b *Param, dy, x []float32, m, k, out, stride int) {
 	if m == 0 {
 		return
 	}
-	kernel.Gemm(true, false, k, out, m, x, k, dy, out, 1, w.grad(), out)
+	kernel.Gemm(true, false, k, out, m, x, stride, dy, out, 1, w.grad(), out)
 	if b != nil {
 		kernel.AddColumnSums(b.grad(), dy)
 	}

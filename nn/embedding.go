@@ -33,10 +33,7 @@ func (e *Embedding) Forward(index []uint16) []float32 {
 
 // Backward adds each row of dy to the gradient of the vector it came from.
 func (e *Embedding) Backward(dy []float32) {
-	grad := e.Weight.grad()
-	for i, k := range e.index {
-		kernel.Add(grad[int(k)*e.Size:(int(k)+1)*e.Size], dy[i*e.Size:(i+1)*e.Size])
-	}
+	kernel.ScatterRows(e.Weight.grad(), e.index, dy, e.Size, e.Size)
 }
 
 // Params returns the table.

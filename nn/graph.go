@@ -53,6 +53,11 @@ func (b *BatchNorm) fixed(j int) (gain, offset float32) {
 	return gain, b.Shift.Value[j] - b.Mean.Value[j]*gain
 }
 
+// Graph adds the convolution, then the normalisation.
+func (c *ConvNorm) Graph(g *graph.Graph, x graph.Value) graph.Value {
+	return c.Norm.Graph(g, c.Conv.Graph(g, x))
+}
+
 // Graph adds the ReLU.
 func (r *ReLU) Graph(g *graph.Graph, x graph.Value) graph.Value {
 	return g.Apply("relu", graph.ReLU{}, x)
@@ -68,8 +73,11 @@ func (p *GlobalAvgPool) Graph(g *graph.Graph, x graph.Value) graph.Value {
 
 // Graph adds the block: body, projection if there is one, their sum and its ReLU.
 func (b *Bottleneck) Graph(g *graph.Graph, x graph.Value) graph.Value {
-	body := b.body.Graph(g, x)
-	return g.Apply("block.relu", graph.ReLU{}, g.Apply("block.add", graph.Add{}, body, b.projection.Graph(g, x)))
+	body := b.widen.Graph(g, b.middle.Graph(g, b.narrow.Graph(g, x)))
+	if b.projection != nil {
+		x = b.projection.Graph(g, x)
+	}
+	return g.Apply("block.relu", graph.ReLU{}, g.Apply("block.add", graph.Add{}, body, x))
 }
 
 // Graph adds the table; x holds its indices.

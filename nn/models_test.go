@@ -75,7 +75,7 @@ func newImageNet(stem int, blocks [3]int, classes int) *imageNet {
 	block3 := nn.NewBottleneck("block3", block2.Out, blocks[2]/4, blocks[2], 2)
 	return &imageNet{
 		layers: nn.Sequential{
-			first, nn.NewBatchNormReLU("bn", stem), block1, block2, block3,
+			nn.NewConvNorm(first, nn.NewBatchNormReLU("bn", stem)), block1, block2, block3,
 			nn.NewGlobalAvgPool(block3.Out), nn.NewDense("dense", blocks[2], classes),
 		},
 		CrossEntropy: nn.CrossEntropy{Classes: classes},
@@ -172,7 +172,7 @@ func newStepNet(s stepShape) *stepNet {
 	return &stepNet{
 		bytes: nn.NewEmbedding("embedding", s.vocabulary, s.vector),
 		encoder: nn.Sequential{
-			conv, nn.NewBatchNormReLU("bn1", s.channels),
+			nn.NewConvNorm(conv, nn.NewBatchNormReLU("bn1", s.channels)),
 			dense, nn.NewBatchNormReLU("bn2", s.encoding),
 		},
 		sizes:        nn.NewEmbedding("size_embedding", s.sizes, s.sizeVector),
@@ -242,7 +242,7 @@ func sample(m network, n int, seed uint64) *batch {
 			b.lengths = append(b.lengths, 1+below(10))
 		}
 		packets := sum(b.lengths)
-		b.text = indices(packets*m.encoder[0].(*nn.Conv2D).In.Width, m.bytes.Count)
+		b.text = indices(packets*m.encoder[0].(*nn.ConvNorm).Conv.In.Width, m.bytes.Count)
 		b.sizes = indices(packets, m.sizes.Count)
 		b.scalars = values(packets * 2)
 		b.labels = make([]int32, packets)

@@ -43,7 +43,10 @@ func NewReplicas[M Model](main M, build func() M, workers int) *Replicas[M] {
 // [lo, hi) on the replica that it is given; p, with Train and Shard set, is for the layers.
 // Gradients, losses and running statistics are added up in the order of the shards.
 func (r *Replicas[M]) Train(p Pass, n, size int, work func(m M, p Pass, lo, hi int) float64) float64 {
-	ZeroGrad(r.main)
+	if n == 0 {
+		ZeroGrad(r.main)
+		return 0
+	}
 	var turn ticket
 	turn.cond.L = &turn.mu
 	loss := 0.0
@@ -55,18 +58,56 @@ func (r *Replicas[M]) Train(p Pass, n, size int, work func(m M, p Pass, lo, hi i
 		turn.wait(shard)
 		loss += part
 		for i, q := range w.params {
-			if !q.Buffer() {
-				kernel.Add(r.main[i].Grad, q.Grad)
-			} else if q.observed {
-				q.observed = false
-				for j, v := range q.Grad {
-					q.Value[j] += q.Momentum * (v - q.Value[j])
+			switch {
+			case q.Buffer():
+				if q.observed {
+					q.observed = false
+					for j, v := range q.Grad {
+						q.Value[j] += q.Momentum * (v - q.Value[j])
+					}
 				}
+			case shard == 0: // the sum begins with this gradient: nothing is moved
+				r.main[i].Grad, q.Grad = q.Grad, r.main[i].Grad
+			default:
+				kernel.Add(r.main[i].Grad, q.Grad)
 			}
 		}
 		turn.next()
 	})
 	return loss
+}
+
+// Step clips the gradient that Train left in Main to the norm limit and takes a step of the
+// optimiser, which must be of Main's parameters. It returns the norm. It gives the bits of
+// [ClipGrad] and [Adam.Step], on all workers.
+func (r *Replicas[M]) Step(a *Adam, limit, rate float64) float64 {
+	r.spread(len(a.pieces), a.square)
+	norm := a.norm()
+	factor, rates := clip(norm, limit), a.next(rate)
+	r.spread(len(a.pieces), func(i int) { a.move(i, factor, rates) })
+	return norm
+}
+
+// spread runs work for every i below n, a run of them on each worker, when they are worth it.
+func (r *Replicas[M]) spread(n int, work func(i int)) {
+	workers := min(len(r.workers), n/4)
+	if workers < 2 {
+		for i := range n {
+			work(i)
+		}
+		return
+	}
+	var wg sync.WaitGroup
+	part := func(k int) {
+		for i := k * n / workers; i < (k+1)*n/workers; i++ {
+			work(i)
+		}
+	}
+	for k := 1; k < workers; k++ {
+		wg.Go(func() { part(k) })
+	}
+	part(0)
+	wg.Wait()
 }
 
 // Each runs work over n samples in shards of at most size, on all workers at once, in no
@@ -94,13 +135,15 @@ func (r *Replicas[M]) each(n, size int, work func(w *worker[M], shard, lo, hi in
 		return next - 1
 	}
 	var wg sync.WaitGroup
-	for i := range min(len(r.workers), shards) {
-		wg.Go(func() {
-			for s := take(); s < shards; s = take() {
-				work(&r.workers[i], s, bound(s), bound(s+1))
-			}
-		})
+	run := func(w *worker[M]) {
+		for s := take(); s < shards; s = take() {
+			work(w, s, bound(s), bound(s+1))
+		}
 	}
+	for i := 1; i < min(len(r.workers), shards); i++ {
+		wg.Go(func() { run(&r.workers[i]) })
+	}
+	run(&r.workers[0])
 	wg.Wait()
 }
 

@@ -38,8 +38,7 @@ func (r *run) train(steps int) {
 			m.backward(y)
 			return loss
 		}))
-		nn.ClipGrad(r.replicas.Main.Params(), 1)
-		r.adam.Step(0.01)
+		r.replicas.Step(r.adam, 1, 0.01)
 	}
 }
 
@@ -228,6 +227,40 @@ func TestShareRefuses(t *testing.T) {
 	nn.Share(b.Params(), a.Params())
 }
 
+// Step gives the bits of ClipGrad and Adam.Step, whatever the workers, with tensors that are cut
+// into several pieces and with gradients that are clipped and that are not.
+func TestStepOnAllWorkers(t *testing.T) {
+	build := func() network { return newSequenceNet(300, 64, 5) }
+	for _, limit := range []float64{1e-3, 1e9} {
+		plain := newRun(build, 1)
+		runs := []*run{newRun(build, 1), newRun(build, 2), newRun(build, 3)}
+		for step := range 3 {
+			r := nn.NewRand(uint64(step))
+			for _, p := range plain.replicas.Main.Params() {
+				p.Grad = make([]float32, p.Size())
+				nn.Normal(1)(r, p.Grad)
+			}
+			for _, run := range runs {
+				for i, p := range run.replicas.Main.Params() {
+					p.Grad = slices.Clone(plain.replicas.Main.Params()[i].Grad)
+				}
+			}
+			norm := nn.ClipGrad(plain.replicas.Main.Params(), limit)
+			plain.adam.Step(0.01)
+			for _, run := range runs {
+				if got := run.replicas.Step(run.adam, limit, 0.01); got != norm {
+					t.Errorf("norm %v, want %v", got, norm)
+				}
+			}
+		}
+		for _, run := range runs {
+			if err := plain.equal(run); err != nil {
+				t.Errorf("limit %v: %v", limit, err)
+			}
+		}
+	}
+}
+
 // A training step allocates nothing that grows with the batch. (The product takes its scratch
 // memory from a pool, which the race detector empties at random.)
 func TestStepAllocations(t *testing.T) {
@@ -235,7 +268,6 @@ func TestStepAllocations(t *testing.T) {
 		r := newRun(build, 1)
 		b := sample(r.replicas.Main, 32, 1)
 		whole := b.cut(0, 32, 32)
-		params := r.replicas.Main.Params()
 		step := func() {
 			r.replicas.Train(nn.Pass{}, 32, 32, func(m network, p nn.Pass, lo, hi int) float64 {
 				y := m.forward(p, whole)
@@ -243,12 +275,11 @@ func TestStepAllocations(t *testing.T) {
 				m.backward(y)
 				return loss
 			})
-			nn.ClipGrad(params, 1)
-			r.adam.Step(0.001)
+			r.replicas.Step(r.adam, 1, 0.001)
 		}
 		step()
-		if got := testing.AllocsPerRun(10, step); got > 40 {
-			t.Errorf("%s: %v allocations per step, want 40 at most", name, got)
+		if got := testing.AllocsPerRun(10, step); got > 10 {
+			t.Errorf("%s: %v allocations per step, want 10 at most", name, got)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func alertSection(s *Summary) report.Section {
 		}
 		for _, f := range a.Features[:min(8, len(a.Features))] {
 			one.Features = append(one.Features, report.Bar{
-				Name: fmt.Sprintf("%s: %s, expected %s", f.Name, report.Plain(f.Observed), report.Plain(f.Expected)), Value: f.Share / *a.Score,
+				Name: fmt.Sprintf("%s: %s, expected %s%s", f.Name, report.Plain(f.Observed), report.Plain(f.Expected), usually(&f)), Value: f.Share / *a.Score,
 			})
 		}
 		for _, t := range []struct {
@@ -95,6 +95,14 @@ func alertSection(s *Summary) report.Section {
 	}
 	section.Blocks = []report.Block{list}
 	return section
+}
+
+// usually says what a feature usually is, where the model knows.
+func usually(f *event.Feature) string {
+	if f.Usual == nil {
+		return ""
+	}
+	return fmt.Sprintf(", usually %s to %s", report.Plain(f.Usual[0]), report.Plain(f.Usual[1]))
 }
 
 func listCounts(counts []event.Count) string {
@@ -116,8 +124,12 @@ func counts(caption string, by map[string]uint64) report.Block {
 	return t
 }
 
-// Explain says in one sentence what made a window anomalous: its leading features.
+// Explain says in one sentence what made a window anomalous; of alerts of earlier versions, which have no summary, by their
+// leading features.
 func Explain(a *event.Alert) string {
+	if a.Summary != "" {
+		return a.Summary
+	}
 	var parts []string
 	for _, f := range a.Features[:min(3, len(a.Features))] {
 		if *a.Score <= 0 || f.Share <= 0 {

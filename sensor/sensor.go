@@ -15,6 +15,7 @@ import (
 	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/classify"
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/evidence"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
 	"github.com/weirnet/weir/packet"
@@ -28,6 +29,8 @@ type Config struct {
 	AnomalyName string          // NAME@VERSION of Anomaly
 	Emit        func(*event.Event) error
 	Capture     func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
+	// Suppress says which exclusion an alert falls under, 0 for none; it is asked when a window has closed. nil: there are none.
+	Suppress func(*event.Alert) (exclusion int64)
 }
 
 // StatsEvery is how much traffic time lies between two stats events.
@@ -43,7 +46,12 @@ type Sensor struct {
 	labelled    uint64 // flows that ended with a label
 	novel       uint64 // of them
 	file        string // that the packets at hand come from
+	batch       []capture.Packet
+	at          int // of batch: the packet that the meter sees next
 	sources     sources
+	recent      recent
+	samples     samples
+	evidence    *evidence.Recorder // nil: none is kept
 	last        lastStats
 	incident    anomaly.Incident // that the last alert belongs to
 	effort      classify.Effort
@@ -68,10 +76,17 @@ func New(cfg Config, workers int) (*Sensor, error) {
 		s.detector = cfg.Anomaly.NewDetector()
 		m.Window, m.Home = cfg.Anomaly.Length, cfg.Anomaly.Home
 		m.OnWindow = s.window
-		s.sources.length = m.Window
-		m.OnPacket = func(_ uint64, nanos int64, _ *packet.Headers, counted bool) {
+		s.sources.length, s.samples.length = m.Window, m.Window
+		s.recent.replay = cfg.Anomaly.NewDetector()
+		m.OnPacket = func(_ uint64, nanos int64, h *packet.Headers, counted bool) {
+			p := &s.batch[s.at]
+			s.at++
 			if counted {
 				s.sources.add(s.file, nanos)
+				s.samples.add(nanos, h)
+				if s.evidence != nil {
+					s.evidence.Packet(p)
+				}
 			}
 		}
 	}
@@ -91,10 +106,15 @@ func New(cfg Config, workers int) (*Sensor, error) {
 	return s, err
 }
 
+// KeepEvidence has the packets that windows count recorded, and those of alerts kept. It is called before the first packet, and not
+// without a detector; r must stay open until the sensor is closed, or is told to keep no more, nil.
+func (s *Sensor) KeepEvidence(r *evidence.Recorder) { s.evidence = r }
+
 // Add takes a batch of packets of one file. It returns the first error of Emit so far.
 func (s *Sensor) Add(file string, batch []capture.Packet) error {
-	s.file = file
+	s.file, s.batch, s.at = file, batch, 0
 	s.meter.Add(batch)
+	s.batch = nil // the packets are the caller's again
 	return s.err
 }
 
@@ -139,8 +159,13 @@ func (s *Sensor) stats(now int64) {
 	c := s.meter.Counters()
 	st := &event.Stats{
 		Packets: c.Packets, Bytes: c.Bytes, Flows: c.Flow.Flows, ActiveFlows: uint64(c.Flow.Alive),
-		Windows: uint64(c.Window.Windows), Alerts: s.summary.AlertCount,
+		Windows: uint64(c.Window.Windows), Alerts: s.summary.AlertCount, Suppressed: s.summary.Suppressed,
 		Labelled: s.labelled, Novel: s.novel, DecodeErrors: DecodeErrors(&c), Drops: Drops(&c), Shed: s.shed(),
+	}
+	if s.evidence != nil {
+		for reason, n := range s.evidence.Lost() {
+			st.Drops[reason] = n
+		}
 	}
 	if s.cfg.Capture != nil {
 		st.Capture = s.cfg.Capture()

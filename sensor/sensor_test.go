@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -366,7 +367,7 @@ func TestEvidence(t *testing.T) {
 		{[]string{"it's", "-", "b"}, event.Evidence{Files: "it's, -, b", How: `editcap -A 1.500000 -B 3.000000 'it'\''s' evidence.pcapng && editcap -A 1.500000 -B 3.000000 'b' evidence-2.pcapng`}},
 	} {
 		test.want.Start, test.want.End = 1.5e9, 3e9
-		if got := evidence(test.files, 1.5e9, 3e9); got != test.want {
+		if got := cuts(test.files, 1.5e9, 3e9); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%q:\n got %+v\nwant %+v", test.files, got, test.want)
 		}
 	}

@@ -16,6 +16,7 @@ type Summary struct {
 	Shed       *event.Shed // nil when there was time for all work
 	Apps       []AppTotal  // most packets first; flows without label last
 	AlertCount uint64
+	Suppressed uint64        // that exclusions kept from being alerts
 	Alerts     []event.Alert // the maxAlerts of the highest scores, in order of time
 	Timeline   []Point       // a point per scored window, the first maxPoints
 	Incidents  uint64        // alerts merged: at most two windows apart

@@ -103,6 +103,10 @@ func (s *Sensor) restart() {
 	s.meter.Restart()
 	if s.detector != nil {
 		s.detector.Reset()
+		s.recent.forget()
+	}
+	if s.evidence != nil {
+		s.evidence.Forget()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirnet/weir/anomaly"
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/evidence"
 	"github.com/weirnet/weir/window"
 )
 
@@ -18,6 +19,7 @@ const topLen = 5
 func (s *Sensor) window(w *window.Window) {
 	if w.Skipped > 0 {
 		s.detector.Reset()
+		s.recent.forget()
 	}
 	v := w.Vector()
 	r := s.detector.Score(v)
@@ -34,16 +36,30 @@ func (s *Sensor) window(w *window.Window) {
 	if r.Scored {
 		out.Score = &r.Score
 	}
+	s.recent.add(v, evidence.Window{Start: w.Start, Packets: w.Packets()})
 	index := window.Index(w.Start, w.Length)
 	apps, files := s.apps(w), s.sources.take(index)
 	s.emit(&event.Event{Nanos: end, Type: event.TypeWindow, Window: &out})
 	if r.Scored && len(s.summary.Timeline) < maxPoints {
 		s.summary.Timeline = append(s.summary.Timeline, Point{w.Start, r.Score, r.Threshold, r.Anomalous})
 	}
+	seen := s.samples.take(index)
+	seen.apps = append(seen.apps, w.Labels()...)
 	if !r.Anomalous {
+		s.samples.usually(seen)
 		return
 	}
-	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: evidence(files, w.Start, end)}
+	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: cuts(files, w.Start, end)}
+	s.explain(&alert, seen)
+	s.samples.drop(seen)
+	if s.cfg.Suppress != nil {
+		if alert.Exclusion = s.cfg.Suppress(&alert); alert.Exclusion != 0 {
+			s.summary.Suppressed++
+			s.emit(&event.Event{Nanos: end, Type: event.TypeSuppressed, Alert: &alert})
+			return
+		}
+	}
+	s.keep(&alert.Evidence, &r)
 	s.emit(&event.Event{Nanos: end, Type: event.TypeAlert, Alert: &alert})
 	if s.incident.Windows == 0 || !s.incident.Join(w.Start, w.Length, r.Score) {
 		s.incident = anomaly.Incident{}
@@ -51,6 +67,18 @@ func (s *Sensor) window(w *window.Window) {
 		s.summary.Incidents++
 	}
 	s.summary.alert(alert)
+}
+
+// explain says whose packets an alert is about.
+func (s *Sensor) explain(a *event.Alert, seen *sample) {
+	if usual := s.cfg.Anomaly.Usual; usual != nil {
+		for i := range a.Features {
+			a.Features[i].Usual = &usual[slices.Index(window.Names[:], a.Features[i].Name)]
+		}
+	}
+	s.samples.movers(a.Features[:leading(a.Features, *a.Score)], seen)
+	a.Apps = s.samples.apps(seen.apps, func(class int) string { return s.cfg.Apps.Labels[class] })
+	a.Summary = summarise(a, seen)
 }
 
 // surplus reports whether a window is anomalous for what there is more of than expected. Packets that are missing make counts

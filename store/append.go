@@ -117,6 +117,9 @@ func (w *DiskWriter) Append(ctx context.Context, events []event.Event, at Positi
 			case event.TypeAlert:
 				a.see(e.Nanos)
 				err = a.alert(e.Alert)
+			case event.TypeSuppressed:
+				a.see(e.Nanos)
+				err = a.suppressed(e.Alert)
 			case event.TypeStats:
 				a.see(e.Nanos)
 				a.stats = e.Stats

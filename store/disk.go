@@ -19,6 +19,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/weirnet/weir/anomaly"
+	"github.com/weirnet/weir/internal/lock"
 )
 
 // database is the name of the database in the store's directory.
@@ -104,7 +105,7 @@ func (d *Disk) check(ctx context.Context) error {
 		return d.damaged(err)
 	case id != applicationID:
 		return fmt.Errorf("store: %s is not the database of a store", d.path(database))
-	case version != schemaVersion:
+	case version < 1 || version > schemaVersion:
 		return fmt.Errorf("store: %s has layout %d, this weir knows %d", d.path(database), version, schemaVersion)
 	}
 	return nil
@@ -216,7 +217,7 @@ func Create(dir string, opts Options) (*DiskWriter, error) {
 }
 
 func (w *DiskWriter) start(ctx context.Context) (err error) {
-	if w.lock, err = lockFile(w.path("lock")); err != nil {
+	if w.lock, err = lock.File(w.path("lock")); err != nil {
 		return fmt.Errorf("store %s: %w", w.dir, err)
 	}
 	if err := w.makeDatabase(ctx); err != nil {
@@ -232,6 +233,9 @@ func (w *DiskWriter) start(ctx context.Context) (err error) {
 	}
 	if err := w.check(ctx); err != nil {
 		return err
+	}
+	if err := upgrade(ctx, w.write); err != nil {
+		return w.damaged(err)
 	}
 	if err := w.sweep(ctx); err != nil {
 		return err
@@ -259,7 +263,7 @@ func (w *DiskWriter) makeDatabase(ctx context.Context) error {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; BEGIN;%sCOMMIT", applicationID, schemaVersion, schema))
+	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; BEGIN;%sCOMMIT", applicationID, schemaVersion, schema+exclusionSchema))
 	if err = errors.Join(err, db.Close()); err != nil { // Close moves all that is in the log into the database
 		return hidden.failed(err)
 	}

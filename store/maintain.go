@@ -221,7 +221,7 @@ func (w *DiskWriter) removeBefore(ctx context.Context, r *Removed, before int64)
 func (w *DiskWriter) removeOldestHour(ctx context.Context, r *Removed) (bool, error) {
 	var oldest sql.NullInt64
 	err := w.write.QueryRowContext(ctx, `SELECT min(t) FROM (
-		SELECT min(time) t FROM rollups WHERE dimension = 'app' AND span = 3600 UNION ALL SELECT min(start) FROM scores UNION ALL SELECT min(start) FROM alerts)`).Scan(&oldest)
+		SELECT min(time) t FROM rollups WHERE dimension = 'app' AND span = 3600 UNION ALL SELECT min(start) FROM scores UNION ALL SELECT min(start) FROM alerts UNION ALL SELECT min(start) FROM suppressed)`).Scan(&oldest)
 	if err != nil || !oldest.Valid {
 		return false, w.damaged(err)
 	}
@@ -280,6 +280,7 @@ func (w *DiskWriter) removeRows(ctx context.Context, r *Removed, before int64) e
 			{"rollups WHERE span = 60 AND time < ?1 - 59999999 OR span = 3600 AND time < ?1 - 3599999999", nil},
 			{"scores WHERE start < ?1", nil},
 			{"alerts WHERE start < ?1", &removed.Alerts},
+			{"suppressed WHERE start < ?1", &removed.Alerts},
 			{"incidents WHERE stop < ?1 AND NOT EXISTS (SELECT 1 FROM alerts WHERE incident = incidents.id)", nil},
 			{"triage WHERE NOT EXISTS (SELECT 1 FROM incidents WHERE id = triage.incident)", nil},
 		} {
@@ -290,7 +291,7 @@ func (w *DiskWriter) removeRows(ctx context.Context, r *Removed, before int64) e
 			if n, err := result.RowsAffected(); err != nil {
 				return err
 			} else if s.n != nil && n > 0 {
-				*s.n = n
+				*s.n += n
 				removed.until(before)
 			}
 		}

@@ -200,7 +200,7 @@ func (c *chunk) add(e *event.Event) bool {
 	case event.TypeWindow:
 		w := *e.Window
 		kept.Window = &w
-	case event.TypeAlert:
+	case event.TypeAlert, event.TypeSuppressed:
 		kept.Alert = e.Alert
 	case event.TypeStats:
 		kept.Stats = e.Stats
@@ -218,7 +218,7 @@ func eventSize(e *event.Event) int {
 		return 512
 	case event.TypeWindow, event.TypeStats:
 		return 1 << 10
-	case event.TypeAlert:
+	case event.TypeAlert, event.TypeSuppressed:
 		return 1<<10 + 64*len(e.Alert.Features)
 	}
 	return 0
@@ -232,7 +232,11 @@ func digest(h uint64, e *event.Event) uint64 {
 		h ^= h >> 32
 	}
 	mix(uint64(e.Nanos))
-	mix(uint64(len(e.Type)))
+	kind := e.Type
+	if kind == event.TypeSuppressed { // exclusions may be others when a source is read again
+		kind = event.TypeAlert
+	}
+	mix(uint64(len(kind)))
 	switch e.Type {
 	case event.TypeFlow:
 		t, f := e.Tuple, e.Flow

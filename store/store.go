@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/internal/lock"
 )
 
 // Store is history that is written by one and read by many.
@@ -76,6 +77,14 @@ type Reader interface {
 	// Triage notes what a person made of an alert or of a whole incident; the newest note holds. It
 	// returns ErrUnknown when there is none of this ID. It may run beside the one that writes.
 	Triage(ctx context.Context, id ID, t Triage) error
+	// Exclusions returns what is excluded, in order of their ID, also what has expired.
+	Exclusions(ctx context.Context) ([]Exclusion, error)
+	// Exclude keeps an exclusion and returns its ID. Like RemoveExclusion, it may run beside the one that writes.
+	Exclude(ctx context.Context, x Exclusion) (id int64, err error)
+	// RemoveExclusion forgets an exclusion; what it has suppressed stays so. It returns ErrNoExclusion when there is none of this ID.
+	RemoveExclusion(ctx context.Context, id int64) error
+	// Suppressed yields the alerts that exclusions suppressed, in order of time.
+	Suppressed(ctx context.Context, q SuppressedQuery) iter.Seq2[*Suppressed, error]
 }
 
 var (
@@ -83,8 +92,10 @@ var (
 	ErrKnown = errors.New("it has these captures already")
 	// ErrUnknown says that there is no alert of the ID asked for.
 	ErrUnknown = errors.New("no such alert")
+	// ErrNoExclusion says that there is no exclusion of the ID asked for.
+	ErrNoExclusion = errors.New("no such exclusion")
 	// ErrInUse says that another process writes to the store.
-	ErrInUse = errors.New("in use by another weir")
+	ErrInUse = lock.ErrInUse
 	// ErrFull says that the disk has no room.
 	ErrFull = errors.New("no space left on the disk")
 	// ErrLocked says that another process has held the database locked for too long.

@@ -110,7 +110,8 @@ func either[T comparable](v, otherwise T) T {
 	return v
 }
 
-// Apps trains both networks on training samples and calibrates them on validation samples.
+// Apps trains both networks on training samples and calibrates them on validation samples, which
+// also decide whether they run in int8.
 // When ctx ends it returns the error of ctx; the state of the last whole epoch is in the
 // checkpoint then.
 func Apps(ctx context.Context, training, validation []*classify.Sample, o AppsOptions) (*AppsResult, error) {
@@ -134,6 +135,9 @@ func Apps(ctx context.Context, training, validation []*classify.Sample, o AppsOp
 		r.restoreBest()
 		served := append(append([]*classify.Sample(nil), validation...), o.Known...)
 		r.calibrate(served)
+		if err := r.measureInt8(served); err != nil {
+			return nil, err
+		}
 		if err := r.judgeNovelty(training, served); err != nil {
 			return nil, err
 		}
@@ -148,6 +152,9 @@ func Apps(ctx context.Context, training, validation []*classify.Sample, o AppsOp
 		all := append(append([]*classify.Sample(nil), training...), validation...)
 		weigh(all, o.Arch.Classes, o.Balance)
 		if err := r.fit(ctx, all, nil, o.Epochs); err != nil {
+			return nil, err
+		}
+		if err := r.measureInt8(append(append([]*classify.Sample(nil), validation...), o.Known...)); err != nil {
 			return nil, err
 		}
 		if err := r.refitNovelty(all); err != nil {
@@ -284,8 +291,7 @@ func (r *run) step(batch []*classify.Sample, rate nn.Schedule) float64 {
 	loss := r.replicas.Train(p, len(batch), r.o.Shard, func(n *classify.Network, p nn.Pass, lo, hi int) float64 {
 		return n.Train(p, batch[lo:hi], total, r.o.Smoothing)
 	})
-	nn.ClipGrad(r.params, 1)
-	r.adam.Step(rate(step))
+	r.replicas.Step(r.adam, 1, rate(step))
 	return loss
 }
 

@@ -91,9 +91,9 @@ func TestAppsLearns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net, right := result.Model.Network(), 0
+	engine, right := result.Model.Engine(), 0
 	for _, s := range validation {
-		if result.Model.Judge(net, s.Inputs).Class == s.Class {
+		if result.Model.Judge(engine, s.Inputs).Class == s.Class {
 			right++
 		}
 	}

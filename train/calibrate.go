@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -154,13 +155,21 @@ func (r *run) judgeNovelty(training, validation []*classify.Sample) error {
 	if err := r.refitNovelty(training); err != nil {
 		return err
 	}
-	r.state.Settings.Novelty.SetThresholds(r.places(validation), noveltyQuantile)
+	places, err := r.places(validation)
+	if err != nil {
+		return err
+	}
+	r.state.Settings.Novelty.SetThresholds(places, noveltyQuantile)
 	return nil
 }
 
 // refitNovelty fits the distance anew and keeps the thresholds.
 func (r *run) refitNovelty(samples []*classify.Sample) error {
-	n, err := classify.FitNovelty(r.places(samples))
+	places, err := r.places(samples)
+	if err != nil {
+		return err
+	}
+	n, err := classify.FitNovelty(places)
 	if err != nil {
 		return err
 	}
@@ -170,20 +179,36 @@ func (r *run) refitNovelty(samples []*classify.Sample) error {
 	return nil
 }
 
-// places returns where each flow lies after each of its packets, by the same steps as in service.
-func (r *run) places(samples []*classify.Sample) []classify.Place {
+// measureInt8 decides which networks run in int8 from here on, on validation data. After Refit that
+// is data which the weights have seen; what is compared is rounded weights with the same weights
+// as they are.
+func (r *run) measureInt8(validation []*classify.Sample) (err error) {
+	r.state.Settings.Int8, err = r.main.MeasureInt8(validation, max(r.o.Workers, 1))
+	if err != nil {
+		return fmt.Errorf("train: int8: %w", err)
+	}
+	return nil
+}
+
+// places returns where each flow lies after each of its packets, by the engine of service.
+func (r *run) places(samples []*classify.Sample) ([]classify.Place, error) {
+	m, err := classify.NewModel(r.state.Settings, r.o.Labels, r.params)
+	if err != nil {
+		return nil, err
+	}
 	bySample := make([][]classify.Place, len(samples))
-	r.replicas.Each(len(samples), 64, func(n *classify.Network, lo, hi int) {
-		t := n.NewTrack()
+	r.replicas.Each(len(samples), 64, func(_ *classify.Network, lo, hi int) {
+		e := m.Engine()
+		t := e.NewTrack()
 		for i := lo; i < hi; i++ {
 			t.Reset()
 			for k := range samples[i].Inputs {
-				n.Step(t, &samples[i].Inputs[k])
+				e.Step(t, &samples[i].Inputs[k])
 				bySample[i] = append(bySample[i], classify.Place{
-					State: slices.Clone(n.State(t)), Packets: t.Packets, Group: samples[i].Group,
+					State: slices.Clone(e.State(t)), Packets: t.Packets, Group: samples[i].Group,
 				})
 			}
 		}
 	})
-	return slices.Concat(bySample...)
+	return slices.Concat(bySample...), nil
 }

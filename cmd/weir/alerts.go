@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -30,17 +31,18 @@ so on. A command that takes an ID takes either.`,
 		newAlertsVerdict("confirm", "Note that alerts are right", store.Confirmed),
 		newAlertsVerdict("dismiss", "Note that there is nothing to alerts", store.Dismissed),
 		newAlertsVerdict("reopen", "Take back what was noted of alerts", store.Untriaged),
-		newAlertsExport(),
+		newAlertsExport(g), newAlertsExclude(g), newAlertsExclusions(g), newAlertsInclude(),
 	)
 	return c
 }
 
 func newAlertsList(g *shared) *cobra.Command {
 	var (
-		asked   past
-		verdict string
-		limit   int
-		asJSON  bool
+		asked      past
+		verdict    string
+		limit      int
+		asJSON     bool
+		suppressed bool
 	)
 	c := &cobra.Command{
 		Use:   "list",
@@ -60,6 +62,9 @@ func newAlertsList(g *shared) *cobra.Command {
 				return err
 			}
 			defer s.Close()
+			if suppressed {
+				return listSuppressed(c, g, s, store.SuppressedQuery{Range: when}, asJSON)
+			}
 			q.Range = when
 			incidents, err := s.Incidents(c.Context(), q)
 			if err != nil {
@@ -93,6 +98,7 @@ func newAlertsList(g *shared) *cobra.Command {
 		},
 	}
 	asked.flags(c, "")
+	c.Flags().BoolVar(&suppressed, "suppressed", false, "the alerts that exclusions suppressed instead")
 	c.Flags().StringVar(&verdict, "verdict", "", "only those with this verdict: open, confirmed or dismissed")
 	c.Flags().IntVar(&limit, "limit", 0, "only the newest so many; 0: all")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each incident")
@@ -215,6 +221,9 @@ func showAlert(out io.Writer, stored *store.Alert) error {
 	fmt.Fprintf(w, "\nscore\t%s, threshold %s, model %s\n", report.Plain(*a.Score), report.Plain(a.Threshold), printable(a.Model))
 	fmt.Fprintf(w, "verdict\t%s\n", showVerdict(stored.Triage))
 	fmt.Fprintf(w, "why\t%s\n", printable(sensor.Explain(a)))
+	for _, m := range a.Apps {
+		fmt.Fprintf(w, "application\t%s, %s packets, usually %s\n", printable(m.Name), report.Plain(m.Observed), report.Plain(m.Usual))
+	}
 	for _, top := range []struct {
 		name   string
 		counts []event.Count
@@ -233,11 +242,28 @@ func showAlert(out io.Writer, stored *store.Alert) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nfeature\tobserved\texpected\tof the score\n")
+	fmt.Fprintf(w, "\nfeature\tobserved\texpected\tusually\tof the score\tmoved by\n")
 	for _, f := range a.Features[:min(10, len(a.Features))] {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.0f %%\n", printable(f.Name), report.Plain(f.Observed), report.Plain(f.Expected), 100*f.Share / *a.Score)
+		usual := "-"
+		if f.Usual != nil {
+			usual = report.Plain(f.Usual[0]) + " to " + report.Plain(f.Usual[1])
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.0f %%\t%s\n", printable(f.Name), report.Plain(f.Observed), report.Plain(f.Expected), usual, 100*f.Share / *a.Score, showMovers(f.Movers))
 	}
 	return w.Flush()
+}
+
+// showMovers names the first of each kind of mover with its part of the change.
+func showMovers(movers []event.Mover) string {
+	var parts []string
+	last := ""
+	for _, m := range movers {
+		if m.By != last {
+			last = m.By
+			parts = append(parts, fmt.Sprintf("%s %s (%.0f %%)", printable(m.By), printable(m.Name), 100*m.Part))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // newAlertsVerdict makes a command that notes what a person made of alerts.
@@ -290,15 +316,20 @@ func userName() string {
 	return os.Getenv("USER")
 }
 
-func newAlertsExport() *cobra.Command {
+func newAlertsExport(g *shared) *cobra.Command {
 	var (
-		asked past
-		file  string
+		asked         past
+		file, packets string
+		proof         string
 	)
 	c := &cobra.Command{
 		Use:   "export ID…",
-		Short: "Write alerts as JSON lines, whole, with their incident and verdict",
-		Args:  cobra.MinimumNArgs(1),
+		Short: "Write alerts as JSON lines, or their packets as a capture",
+		Long: `Write alerts as JSON lines, whole, with their incident and verdict; with -w, the packets that are kept of them instead, as
+a capture: those of the alert's window, and of the windows before it that the detector needs to come to the same score.`,
+		Example: `  weir alerts export 4 -o incident.jsonl
+  weir alerts export 4.2 -w alert.pcapng && weir run -r alert.pcapng --anomaly anomaly`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var ids []store.ID
 			for _, arg := range args {
@@ -313,6 +344,11 @@ func newAlertsExport() *cobra.Command {
 				return err
 			}
 			defer s.Close()
+			if packets != "" {
+				if err := exportPackets(c.Context(), g, s, evidenceDir(proof, s.Dir()), ids, packets); err != nil || file == "" {
+					return err
+				}
+			}
 			out, finish, err := output(file)
 			if err != nil {
 				return err
@@ -337,7 +373,9 @@ func newAlertsExport() *cobra.Command {
 		},
 	}
 	asked.onlyStore(c)
-	c.Flags().StringVarP(&file, "output", "o", "", "file to write (default stdout)")
+	c.Flags().StringVarP(&file, "output", "o", "", "file to write (default stdout, or nowhere with -w)")
+	c.Flags().StringVarP(&packets, "write", "w", "", "file (pcapng) for the packets")
+	c.Flags().StringVar(&proof, "evidence", "", "directory that the packets are kept in (default evidence in that of the history)")
 	return c
 }
 

@@ -108,19 +108,26 @@ func (a *attacked) run(t *testing.T, models, kind string, packets int) {
 	written := make(chan error, 1)
 	go func() { written <- errors.Join(attack.Write(in, kind, packets, 1), in.Close()) }()
 	a.packets, a.events = map[string]uint64{}, map[string]uint64{}
-	lines := bufio.NewReaderSize(out, 1<<20)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.event(t, line)
+	if err := a.readFrom(t, out); err != nil {
+		t.Fatal(err)
 	}
 	if err := errors.Join(<-written, cmd.Wait()); err != nil {
 		t.Fatalf("%v: %s", err, said.String())
+	}
+}
+
+// readFrom counts the events of a file up to its end.
+func (a *attacked) readFrom(t *testing.T, f io.Reader) error {
+	lines := bufio.NewReaderSize(f, 1<<20)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		a.event(t, line)
 	}
 }
 

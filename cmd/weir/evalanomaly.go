@@ -119,8 +119,13 @@ func (g *shared) evalAnomaly(c *cobra.Command, in *input, late *latenessFlag, la
 			return fmt.Errorf("%s: baseline: %w", p.Ref(), err)
 		}
 	}
+	var promise *evaluate.Promise
+	if p := m.Threshold.Promise; p != nil {
+		promise = &evaluate.Promise{PerDay: p.PerDay, Low: p.Low, High: p.High}
+	}
 	result, err := evaluate.Anomaly(evaluate.AnomalyInput{
-		Model: p.Ref(), Split: split, TrainedOn: evaluate.Side{Windows: learned.Windows, Captures: len(p.Training.Files)},
+		Promise: promise,
+		Model:   p.Ref(), Split: split, TrainedOn: evaluate.Side{Windows: learned.Windows, Captures: len(p.Training.Files)},
 		Length: m.Length, Windows: windows, AttackPackets: least, Baseline: baseline,
 	})
 	if err != nil {
@@ -152,7 +157,7 @@ func apart(in *input, p *model.Package, learned *anomalyTraining) (from int64, s
 		return learned.Until, "by time: trained on windows before " + until + ", tested on those from then on", nil
 	}
 	if unknown(inputs) || unknown(p.Training.Files) {
-		return math.MinInt64, "not known: captures came through a pipe, which cannot be recognised; that the detector was not trained on them is for you to know", nil
+		return math.MinInt64, "not known: captures came through a pipe or weights from elsewhere, which cannot be recognised; that the detector was not trained on them is for you to know", nil
 	}
 	return math.MinInt64, "by capture: the detector was trained on none of the tested captures", nil
 }
@@ -185,6 +190,14 @@ func printAnomaly(out io.Writer, r *evaluate.AnomalyResult, labels *dataset.Wind
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if p := r.Promise; p != nil {
+		kept := "kept"
+		if !p.Kept {
+			kept = "broken"
+		}
+		fmt.Fprintf(out, "\npromised at most %.3g false alarms a day (expected %.3g to %.3g), achieved %.3g in %.3g days without attack: %s\n",
+			p.PerDay, p.Low, p.High, p.Achieved, p.Days, kept)
 	}
 	fmt.Fprintln(out)
 	for _, a := range r.Attacks {

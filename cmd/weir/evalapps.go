@@ -101,9 +101,13 @@ func (g *shared) evalApps(c *cobra.Command, data *dataFlags, name string, out *r
 			return fmt.Errorf("%s: baseline: %w", p.Ref(), err)
 		}
 	}
+	apart := "captures apart from the model's: none of them, by content, was trained or validated on. The model: " + split.Summary
+	if split.Rule == dataset.Unknown {
+		apart = "not known: that the model was not trained on these captures is for you to know. The model: " + split.Summary
+	}
 	result, err := evaluate.Apps(evaluate.AppsInput{
 		Model: p.Ref(), Labels: m.Labels, Early: m.Arch.Early,
-		Split:     "captures apart from the model's: none of them, by content, was trained or validated on. The model: " + split.Summary,
+		Split:     apart,
 		TrainedOn: trainedOn(&split),
 		Flows:     g.judge(m, set, part),
 		Baselines: baselines,
@@ -158,9 +162,9 @@ func (g *shared) judge(m *classify.Model, set *dataset.Set, part dataset.Part) [
 	var wg sync.WaitGroup
 	for w := range g.workers {
 		wg.Go(func() {
-			net := m.Network()
+			engine := m.Engine()
 			for i := w; i < len(samples); i += g.workers {
-				results[i] = flowResult(m.Judge(net, samples[i].Inputs), samples[i].Inputs)
+				results[i] = flowResult(m.Judge(engine, samples[i].Inputs), samples[i].Inputs)
 			}
 		})
 	}

@@ -28,8 +28,10 @@ type history struct {
 
 	g        *shared
 	settings string // what else than the captures decides the events
+	source   store.Source
 	store    *store.DiskWriter
 	recorder *store.Recorder
+	gone     bool // the directory is removed at the end
 }
 
 func (h *history) flags(c *cobra.Command) {
@@ -41,24 +43,44 @@ func (h *history) flags(c *cobra.Command) {
 
 // open opens the store.
 func (h *history) open(g *shared, settings string) (err error) {
+	h.g, h.settings = g, settings
 	if h.dir == "" {
 		return nil
 	}
 	if h.days < 0 {
 		return usageError{fmt.Errorf("--store-days %d: must not be negative", h.days)}
 	}
-	h.g, h.settings = g, settings
 	h.store, err = store.Create(h.dir, store.Options{})
 	return err
 }
 
+// passing makes a history that lasts as long as the program, for a dashboard to ask, unless there is one to stay.
+func (h *history) passing() (err error) {
+	if h.dir != "" {
+		return nil
+	}
+	h.gone = true
+	h.bytes = min(h.bytes, passingBytes)
+	h.dir, err = os.MkdirTemp("", "weir-")
+	return err
+}
+
+// passingBytes bounds a history that nobody asked for.
+const passingBytes = 1 << 30
+
 // captures begins the history of captures, or goes on with it where it is stored: a second reading of the same
 // captures stores nothing twice.
 func (h *history) captures(files []string) error {
-	if h.store == nil {
-		return nil
+	h.source = capturesSource(files, h.settings)
+	if h.store != nil && strings.HasPrefix(h.source.Name, "pipe ") {
+		slog.Info("what comes through a pipe is not recognised: read twice, it stands in the history twice")
 	}
-	s := store.Source{Settings: h.settings}
+	return h.begin(true)
+}
+
+// capturesSource is the source that captures are.
+func capturesSource(files []string, settings string) store.Source {
+	s := store.Source{Settings: settings}
 	all := sha256.New()
 	known := true // by their content, so that they are recognised
 	for _, file := range files {
@@ -76,24 +98,24 @@ func (h *history) captures(files []string) error {
 	s.Name = "captures " + hex.EncodeToString(all.Sum(nil)[:16])
 	if !known {
 		s.Name = "pipe " + time.Now().UTC().Format(time.RFC3339Nano)
-		slog.Info("what comes through a pipe is not recognised: read twice, it stands in the history twice")
 	}
-	return h.begin(s, true)
+	return s
 }
 
 // watching begins the history of what passes on interfaces: a source of its own each time.
 func (h *history) watching(interfaces []string) error {
+	name := fmt.Sprintf("%s since %s", strings.Join(interfaces, ", "), time.Now().UTC().Format(time.RFC3339Nano))
+	h.source = store.Source{Name: name, Settings: h.settings}
+	return h.begin(false)
+}
+
+// begin begins the history of the source. With wait, watching waits for the store; otherwise it goes on whatever the
+// store does, and what is lost is counted.
+func (h *history) begin(wait bool) (err error) {
 	if h.store == nil {
 		return nil
 	}
-	name := fmt.Sprintf("%s since %s", strings.Join(interfaces, ", "), time.Now().UTC().Format(time.RFC3339Nano))
-	return h.begin(store.Source{Name: name, Settings: h.settings}, false)
-}
-
-// begin begins the history of a source. With wait, watching waits for the store; otherwise it goes on whatever the
-// store does, and what is lost is counted.
-func (h *history) begin(s store.Source, wait bool) (err error) {
-	h.recorder, err = store.NewRecorder(context.Background(), h.store, s, store.RecorderOptions{
+	h.recorder, err = store.NewRecorder(context.Background(), h.store, h.source, store.RecorderOptions{
 		Wait: wait, Age: time.Duration(h.days) * 24 * time.Hour, Bytes: int64(h.bytes),
 		Tell: func(level slog.Level, text string) {
 			if level >= slog.LevelWarn || !h.g.quiet {
@@ -152,14 +174,24 @@ func (h *history) read(err error) error {
 	return closed
 }
 
+// end stores what waits; no event follows. The store can still be asked.
+func (h *history) end() error {
+	if h.recorder == nil {
+		return nil
+	}
+	err := h.recorder.Close(true)
+	h.recorder = nil
+	return err
+}
+
 // close ends the history.
 func (h *history) close() error {
-	var err error
-	if h.recorder != nil {
-		err = h.recorder.Close(true)
-	}
+	err := h.end()
 	if h.store != nil {
 		err = errors.Join(err, h.store.Close())
+	}
+	if h.gone {
+		err = errors.Join(err, os.RemoveAll(h.dir))
 	}
 	return err
 }

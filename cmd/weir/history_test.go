@@ -77,15 +77,17 @@ func scriptManyFlows(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // scriptBreakRuns runs weir run on a capture again and again, and breaks it off at random moments: by
-// SIGKILL and by an interrupt, in turn. A history that is whole is begun anew: breakruns N CAPTURE STORE
+// SIGKILL and by an interrupt, in turn. A history that is whole is begun anew: breakruns N CAPTURE STORE [FLAG…]
 func scriptBreakRuns(ts *testscript.TestScript, neg bool, args []string) {
-	plain(ts, neg, args, 3, "breakruns N CAPTURE STORE")
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: breakruns N CAPTURE STORE [FLAG…]")
+	}
 	times, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	broken := 0
 	for i := range times {
-		cmd, stderr := start(ts, []string{"weir", "run", "-r", args[1], "--store", args[2], "--workers", "1"})
+		cmd, stderr := start(ts, append([]string{"weir", "run", "-r", args[1], "--store", args[2], "--workers", "1"}, args[3:]...))
 		time.Sleep(time.Duration(r.Int64N(int64(400 * time.Millisecond))))
 		signal := os.Signal(os.Interrupt)
 		if i%2 == 0 {

@@ -28,9 +28,10 @@ type liveInput struct {
 	write         string // file for what is captured
 	noNames       bool
 
-	live *capture.Live
-	file *recording // nil: what is captured is not written
-	told map[string]*toldLive
+	live   *capture.Live
+	became string     // as dropPrivileges says
+	file   *recording // nil: what is captured is not written
+	told   map[string]*toldLive
 }
 
 // toldLive is what was said about an interface.
@@ -101,12 +102,20 @@ func (in *liveInput) open(g *shared, f *filterFlags) error {
 	case err != nil:
 		return err
 	}
-	became, err := dropPrivileges(in.user)
-	if err != nil {
+	if in.became, err = dropPrivileges(in.user); err != nil {
 		return errors.Join(err, in.live.Close())
 	}
-	g.info("listening on %s%s", strings.Join(in.interfaces, ", "), became)
+	g.info("listening on %s%s", strings.Join(in.interfaces, ", "), in.became)
 	return nil
+}
+
+// explain adds to an error of opening files who it was that opened them: not who started weir.
+func (in *liveInput) explain(err error) error {
+	var usage usageError
+	if in.became == "" || errors.As(err, &usage) {
+		return err
+	}
+	return fmt.Errorf("%w\nweir had become the user %s by then, who needs the right to write there; --user names another", err, strings.TrimPrefix(in.became, ", as "))
 }
 
 // watch gives what is captured to s until ctx ends, and tells what happens to the interfaces, which stay open. flush is
@@ -217,6 +226,11 @@ func (in *liveInput) counts() []event.Capture {
 		})
 	}
 	return all
+}
+
+// section says of captured packets what stands beside them.
+func (in *liveInput) section() capture.Section {
+	return capture.Section{Interface: strings.Join(in.interfaces, ", "), SnapLen: in.snapLen}
 }
 
 // recording writes what is captured on its way to the sensor.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,11 +19,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirnet/weir/bench/attack"
 	"github.com/weirnet/weir/capture"
 )
 
 // bench is two network namespaces joined by a veth pair, near and far, with no traffic but what the test
-// sends. They end with the test, and with their holders ten minutes after a test that was killed.
+// sends. They end with the test, also when it is killed.
 type bench struct {
 	t         *testing.T
 	dir       string
@@ -30,14 +32,15 @@ type bench struct {
 	near, far string // of /proc/PID/ns/net
 }
 
-// newBench makes a bench. It needs root and a few programs; WEIR_LIVE=require makes their absence a failure.
+// newBench makes a bench. It needs root and a few programs; where WEIR_REQUIRE names live, as in CI, their absence is a
+// failure.
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	var missing []string
 	if os.Geteuid() != 0 {
 		missing = append(missing, "root")
 	}
-	for program, debian := range map[string]string{"ip": "iproute2", "tcpreplay": "tcpreplay", "tcpdump": "tcpdump", "ethtool": "ethtool", "nsenter": "util-linux"} {
+	for program, debian := range map[string]string{"ip": "iproute2", "tcpreplay": "tcpreplay", "tcpdump": "tcpdump", "ethtool": "ethtool", "nsenter": "util-linux", "setpriv": "util-linux"} {
 		if _, err := exec.LookPath(program); err != nil {
 			missing = append(missing, "the Debian package "+debian)
 		}
@@ -54,20 +57,21 @@ func newBench(t *testing.T) *bench {
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
-		if os.Getenv("WEIR_LIVE") == "require" {
+		if strings.Contains(os.Getenv("WEIR_REQUIRE"), "live") {
 			t.Fatalf("this test needs %s", strings.Join(missing, ", "))
 		}
 		t.Skipf("NOT RUN: this test needs %s", strings.Join(missing, ", "))
 	}
 	b.dir = t.TempDir()
-	if err := os.Chmod(b.dir, 0o777); err != nil {
+	// Whom weir becomes must get there.
+	if err := errors.Join(os.Chmod(filepath.Dir(b.dir), 0o755), os.Chmod(b.dir, 0o777)); err != nil {
 		t.Fatal(err)
 	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.weir = filepath.Join(b.dir, "weir") // by this name the test is the program: see TestMain
+	b.weir = filepath.Join(b.dir, watchedName) // by this name the test is the program: see TestMain
 	if err := os.Symlink(self, b.weir); err != nil {
 		t.Fatal(err)
 	}
@@ -82,13 +86,17 @@ func newBench(t *testing.T) *bench {
 
 // hold makes a network namespace.
 func (b *bench) hold() (namespace string, err error) {
-	holder := exec.Command("sleep", "600")
+	holder := exec.Command("cat") // ends when its input does
 	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	in, err := holder.StdinPipe()
+	if err != nil {
+		return "", err
+	}
 	if err := holder.Start(); err != nil {
 		return "", err
 	}
 	b.t.Cleanup(func() {
-		holder.Process.Kill()
+		in.Close()
 		holder.Wait()
 	})
 	return fmt.Sprintf("/proc/%d/ns/net", holder.Process.Pid), nil
@@ -125,8 +133,17 @@ type watching struct {
 // start starts a program in the near namespace and waits until it says that it listens.
 func (b *bench) start(name string, args ...string) *watching {
 	b.t.Helper()
+	return b.startTo(nil, name, args...)
+}
+
+// startTo does the same; what the program prints goes to out.
+func (b *bench) startTo(out *os.File, name string, args ...string) *watching {
+	b.t.Helper()
 	w := &watching{b: b, name: name, cmd: b.command(b.near, args...)}
 	w.cmd.Stderr = &w.stderr
+	if out != nil {
+		w.cmd.Stdout = out
+	}
 	if err := w.cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -140,10 +157,18 @@ func (b *bench) start(name string, args ...string) *watching {
 	return w
 }
 
+// signal sends the program a signal.
+func (w *watching) signal(s os.Signal) {
+	w.b.t.Helper()
+	if err := w.cmd.Process.Signal(s); err != nil {
+		w.b.t.Fatal(err)
+	}
+}
+
 // stop interrupts the program and wants it to end well.
 func (w *watching) stop() {
 	w.b.t.Helper()
-	w.cmd.Process.Signal(os.Interrupt)
+	w.signal(os.Interrupt)
 	ended := make(chan error, 1)
 	go func() { ended <- w.cmd.Wait() }()
 	select {
@@ -156,21 +181,115 @@ func (w *watching) stop() {
 	}
 }
 
-// until waits for a condition, for ten seconds.
+// await waits for a condition and reports whether it came, which may take long on a busy machine.
+func (b *bench) await(ok func() bool) bool {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
+}
+
+// countsLine is what weir prints when it has ended.
+var countsLine = regexp.MustCompile(`(?m)^(\d+) packets captured, (\d+) received by filter, (\d+) dropped by kernel$`)
+
+// counts returns what a weir that has ended says of packets.
+func (w *watching) counts() (captured, received, dropped int) {
+	w.b.t.Helper()
+	m := countsLine.FindStringSubmatch(w.stderr.String())
+	if m == nil {
+		w.b.t.Fatalf("%s tells no counts\n%s", w.name, w.stderr.String())
+	}
+	var errs [3]error
+	captured, errs[0] = strconv.Atoi(m[1])
+	received, errs[1] = strconv.Atoi(m[2])
+	dropped, errs[2] = strconv.Atoi(m[3])
+	if err := errors.Join(errs[:]...); err != nil {
+		w.b.t.Fatal(err)
+	}
+	return captured, received, dropped
+}
+
+// until waits for a condition that must come.
 func (b *bench) until(what string, ok func() bool) {
 	b.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("waited in vain: %s", what)
-		}
+	if !b.await(ok) {
+		b.t.Fatalf("waited in vain: %s", what)
 	}
 }
 
 // path returns the path of a file of the test.
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 
-// asSent writes a capture as it will be on the wire: what was cut is not there. It returns the number of packets.
-func (b *bench) asSent(name, sample string) (packets int) {
+// sample returns the path of a sample capture.
+func (b *bench) sample(name string) string {
+	b.t.Helper()
+	path, err := filepath.Abs(filepath.Join("../../samples", name))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return path
+}
+
+// trainApps makes a model of three applications.
+func (b *bench) trainApps() {
+	b.t.Helper()
+	for _, label := range []string{"dns", "http", "ssh"} {
+		for n := 1; n <= 3; n++ {
+			dir := filepath.Join(b.dir, "learn", label)
+			if err := os.MkdirAll(dir, 0o777); err != nil {
+				b.t.Fatal(err)
+			}
+			name := fmt.Sprintf("%s-%02d.pcapng.zst", label, n)
+			if err := os.Symlink(b.sample("apps/"+name), filepath.Join(dir, name)); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	b.run("", b.weir, "train", "apps", "-q", "--data", "learn", "--epochs", "2", "--refit=false")
+}
+
+// trainAnomaly makes a detector of windows of half a second.
+func (b *bench) trainAnomaly() {
+	b.t.Helper()
+	b.run("", b.weir, "train", "anomaly", "-q", "-r", b.sample("normal.pcapng.zst"), "--window", "500ms", "--epochs", "3")
+}
+
+// size returns the size of a file of the test, 0 before it is there.
+func (b *bench) size(name string) int64 {
+	info, err := os.Stat(b.path(name))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// recorded returns how many packets of a file of the test can be read so far.
+func (b *bench) recorded(name string) (packets int) {
+	r, err := capture.Open([]string{b.path(name)})
+	if err != nil {
+		return 0
+	}
+	defer r.Close()
+	batch := make([]capture.Packet, 64)
+	for {
+		n, err := r.Read(batch)
+		packets += n
+		if err == io.EOF {
+			return packets
+		}
+	}
+}
+
+// traffic is what is sent: packets, and the sizes of files that hold all of them.
+type traffic struct {
+	packets      int
+	pcap, pcapng int64 // bytes
+}
+
+// asSent writes a capture as it will be on the wire: what was cut is not there.
+func (b *bench) asSent(name, sample string) (sent traffic) {
 	b.t.Helper()
 	r, err := capture.Open([]string{sample})
 	if err != nil {
@@ -189,7 +308,8 @@ func (b *bench) asSent(name, sample string) (packets int) {
 			if err := w.Write(&capture.Packet{Nanos: p.Nanos, Data: p.Data, WireLen: len(p.Data), Link: p.Link}); err != nil {
 				b.t.Fatal(err)
 			}
-			packets++
+			sent.packets++
+			sent.pcap += 16 + int64(len(p.Data))
 		}
 	}
 	if err := w.Flush(); err != nil {
@@ -198,7 +318,8 @@ func (b *bench) asSent(name, sample string) (packets int) {
 	if err := os.WriteFile(b.path(name), out.Bytes(), 0o666); err != nil {
 		b.t.Fatal(err)
 	}
-	return packets
+	sent.pcap, sent.pcapng = sent.pcap+24, int64(out.Len())
+	return sent
 }
 
 // flowFacts returns what the flow events of a file say that does not depend on time, in the order of the alphabet.
@@ -312,24 +433,8 @@ func TestLiveEqualsReplay(t *testing.T) {
 		t.Skip("not in short mode")
 	}
 	b := newBench(t)
-	samples, err := filepath.Abs("../../samples")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, label := range []string{"dns", "http", "ssh"} {
-		for n := 1; n <= 3; n++ {
-			dir := filepath.Join(b.dir, "learn", label)
-			if err := os.MkdirAll(dir, 0o777); err != nil {
-				t.Fatal(err)
-			}
-			name := fmt.Sprintf("%s-%02d.pcapng.zst", label, n)
-			if err := os.Symlink(filepath.Join(samples, "apps", name), filepath.Join(dir, name)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	b.run("", b.weir, "train", "apps", "-q", "--data", "learn", "--epochs", "2", "--refit=false")
-	b.run("", b.weir, "train", "anomaly", "-q", "-r", filepath.Join(samples, "normal.pcapng.zst"), "--window", "500ms", "--epochs", "3")
+	b.trainApps()
+	b.trainAnomaly()
 
 	for _, test := range []struct {
 		name, sample string
@@ -341,7 +446,7 @@ func TestLiveEqualsReplay(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := &bench{t: t, dir: b.dir, weir: b.weir, near: b.near, far: b.far}
-			sent := b.asSent("sent.pcapng", filepath.Join(samples, test.sample))
+			sent := b.asSent("sent.pcapng", b.sample(test.sample))
 			workers := []string{"1", "2", "8"}
 			var watchers []*watching
 			for _, n := range workers {
@@ -349,32 +454,37 @@ func TestLiveEqualsReplay(t *testing.T) {
 					"--apps", "apps", "--anomaly", "anomaly", "-o", "live-"+n+".jsonl", "-w", "seen-"+n+".pcapng"))
 			}
 			watchers = append(watchers, b.start("weir with a filter", b.weir, "run", "-i", "near", "--ring-memory", "32MiB", "-o", "filtered.jsonl", "udp", "port", "53", "or", "vlan", "77"))
-			other := b.start("tcpdump", "tcpdump", "-i", "near", "-B", "65536", "-w", "tcpdump.pcap", "-Z", "root")
+			other := b.start("tcpdump", "tcpdump", "-i", "near", "-B", "65536", "-U", "-w", "tcpdump.pcap", "-Z", "root")
 			b.privileges(watchers[0].cmd.Process.Pid)
 
-			b.run(b.far, append([]string{"tcpreplay", "-q", "-i", "far"}, append(test.speed, "sent.pcapng")...)...)
-			time.Sleep(300 * time.Millisecond)
+			b.run(b.far, append([]string{"tcpreplay", "-q", "--no-flow-stats", "-i", "far"}, append(test.speed, "sent.pcapng")...)...)
+			b.await(func() bool { // or else what is missing is told below
+				all := b.size("tcpdump.pcap") >= sent.pcap
+				for _, n := range workers {
+					all = all && b.size("seen-"+n+".pcapng") >= sent.pcapng
+				}
+				return all
+			})
 			for _, w := range watchers {
 				w.stop()
 			}
 			other.stop()
 
 			// What tcpdump saw is what was sent. It is here to tell whose fault a difference is.
-			if !strings.Contains(other.stderr.String(), fmt.Sprintf("\n%d packets captured", sent)) {
-				t.Errorf("of %d packets sent, tcpdump says\n%s", sent, other.stderr.String())
+			if !strings.Contains(other.stderr.String(), fmt.Sprintf("\n%d packets captured", sent.packets)) {
+				t.Errorf("of %d packets sent, tcpdump says\n%s", sent.packets, other.stderr.String())
 			}
 			b.run("", b.weir, "run", "-q", "-r", "sent.pcapng", "-o", "sent.jsonl")
 			flows := b.flowFacts("sent.jsonl")
 			for i, n := range workers {
-				counted := regexp.MustCompile(`(\d+) packets captured, (\d+) received by filter, (\d+) dropped by kernel`).FindStringSubmatch(watchers[i].stderr.String())
-				if want := strconv.Itoa(sent); counted == nil || counted[1] != want || counted[2] != want || counted[3] != "0" {
-					t.Errorf("%s workers: of %d packets sent, weir says\n%s", n, sent, watchers[i].stderr.String())
+				if captured, received, dropped := watchers[i].counts(); captured != sent.packets || received != sent.packets || dropped != 0 {
+					t.Errorf("%s workers: of %d packets sent, weir says\n%s", n, sent.packets, watchers[i].stderr.String())
 				}
 				if got := b.flowFacts("live-" + n + ".jsonl"); !slices.Equal(got, flows) {
 					t.Errorf("%s workers: other flows than in the capture that was sent: %s", n, firstDifference(got, flows))
 				}
 				b.run("", b.weir, "run", "-q", "-r", "seen-"+n+".pcapng", "--workers", n, "--apps", "apps", "--anomaly", "anomaly", "-o", "replay-"+n+".jsonl")
-				b.compare(n+" workers", "live-"+n+".jsonl", "replay-"+n+".jsonl", sent)
+				b.compare(n+" workers", "live-"+n+".jsonl", "replay-"+n+".jsonl", sent.packets)
 			}
 
 			// One, two and eight workers say the same of the same packets.
@@ -391,6 +501,144 @@ func TestLiveEqualsReplay(t *testing.T) {
 				t.Errorf("filter: %d flows of %d: %s", len(want), len(flows), firstDifference(got, want))
 			}
 		})
+	}
+}
+
+// TestLiveTellsWhatItLoses halts weir while packets come, as a machine with too much to do would, until its ring is full. All that it
+// saw and all that it lost must add up to what was sent, in windows too, and what it saw is what a replay of its recording says.
+func TestLiveTellsWhatItLoses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	b := newBench(t)
+	b.trainAnomaly()
+	first := b.asSent("first.pcapng", b.sample("tiny.pcap"))
+	rest := b.asSent("rest.pcapng", b.sample("demo.pcapng.zst"))
+	w := b.start("weir", b.weir, "run", "-i", "near", "--workers", "1", "--ring-memory", "1MiB", "--anomaly", "anomaly", "-o", "live.jsonl", "-w", "seen.pcapng")
+	b.run(b.far, "tcpreplay", "-q", "--no-flow-stats", "-i", "far", "-t", "first.pcapng")
+	b.until("the first packets are recorded", func() bool { return b.size("seen.pcapng") >= first.pcapng })
+	w.signal(syscall.SIGSTOP)
+	b.run(b.far, "tcpreplay", "-q", "--no-flow-stats", "-i", "far", "-p", "20000", "rest.pcapng") // for three seconds
+	w.signal(syscall.SIGCONT)
+	w.stop()
+
+	captured, received, dropped := w.counts()
+	if sent := first.packets + rest.packets; received != sent || captured+dropped != sent || dropped == 0 || captured <= first.packets {
+		t.Errorf("of %d packets sent, %d received, %d captured, %d dropped", sent, received, captured, dropped)
+	}
+	events, stats := b.events("live.jsonl")
+	if lost := stats["drops"].(map[string]any)["packets_lost"]; stats["packets"] != float64(captured) || lost != float64(dropped) {
+		t.Errorf("stats tell %v packets and %v lost, want %d and %d", stats["packets"], lost, captured, dropped)
+	}
+	inWindows, lost, lossy := 0, 0, 0
+	for _, line := range events {
+		var e struct {
+			Window *struct {
+				Packets, Lost int
+				Anomalous     bool
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Window == nil {
+			continue
+		}
+		inWindows += e.Window.Packets
+		lost += e.Window.Lost
+		if e.Window.Lost > 0 {
+			lossy++
+			if e.Window.Packets == 0 && e.Window.Anomalous {
+				t.Errorf("an alarm for what was lost: %s", line)
+			}
+		}
+	}
+	if lost != dropped || lossy < 5 || inWindows == 0 {
+		t.Errorf("windows hold %d packets, and %d of them tell a loss of %d packets, want 5 at least and %d", inWindows, lossy, lost, dropped)
+	}
+	b.run("", b.weir, "run", "-q", "-r", "seen.pcapng", "-o", "replay.jsonl")
+	if got, want := b.flowFacts("live.jsonl"), b.flowFacts("replay.jsonl"); !slices.Equal(got, want) {
+		t.Errorf("other flows than in the recording: %s", firstDifference(got, want))
+	}
+}
+
+// TestWatchingSaysWhatHappens watches two interfaces, one of which carries merged frames, goes down, comes back and is removed.
+func TestWatchingSaysWhatHappens(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	b := newBench(t)
+	b.run(b.near, "ip", "link", "add", "near2", "mtu", "1500", "type", "veth", "peer", "name", "far2", "netns", strings.Split(b.far, "/")[2])
+	b.run(b.near, "ip", "link", "set", "near2", "arp", "off", "addrgenmode", "none", "up")
+	b.run(b.far, "ip", "link", "set", "far2", "arp", "off", "addrgenmode", "none", "mtu", "9000", "up")
+	sent := b.asSent("tiny.pcapng", b.sample("tiny.pcap"))
+	var large bytes.Buffer
+	if err := attack.Write(&large, "large", 10, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(b.path("large.pcap"), large.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	play := func(file, far string) { b.run(b.far, "tcpreplay", "-q", "--no-flow-stats", "-i", far, "-t", file) }
+
+	w := b.start("weir", b.weir, "run", "-i", "near,near2", "-o", "live.jsonl", "-w", "seen.pcapng")
+	said := func(what string) {
+		t.Helper()
+		b.until(what, func() bool { return strings.Contains(w.stderr.String(), what) })
+	}
+	if link := b.run(b.near, "ip", "-d", "link", "show", "near2"); !strings.Contains(link, "promiscuity 1") {
+		t.Errorf("the interface is not in promiscuous mode: %s", link)
+	}
+	play("tiny.pcapng", "far")
+	b.run(b.near, "ip", "link", "set", "near2", "mtu", "9000")
+	play("large.pcap", "far2")
+	said("weir: near2: frames are longer than the link allows: packets are merged before they are captured")
+	said("ethtool -K near2 gro off lro off tso off gso off")
+	b.run(b.near, "ip", "link", "set", "near2", "down")
+	said("weir: near2 is down: waiting for it to come back")
+	b.run(b.near, "ip", "link", "set", "near2", "up")
+	said("weir: near2 is up again")
+	b.run(b.near, "ip", "link", "del", "near2")
+	said("weir: near2 has gone")
+	play("tiny.pcapng", "far")
+	b.await(func() bool { return b.recorded("seen.pcapng") == 2*sent.packets+10 })
+	w.signal(syscall.SIGTERM)
+	var exit *exec.ExitError
+	if err := w.cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitPartly {
+		t.Errorf("it ends with %v, want exit status %d", err, exitPartly)
+	}
+	if captured, received, dropped := w.counts(); captured != 2*sent.packets+10 || received != captured || dropped != 0 {
+		t.Errorf("%d packets captured, %d received, %d dropped; want all %d", captured, received, dropped, 2*sent.packets+10)
+	}
+	_, stats := b.events("live.jsonl")
+	both := fmt.Sprint(stats["capture"])
+	want := fmt.Sprintf("[map[captured:%[1]d dropped:0 interface:near received:%[1]d] map[captured:10 dropped:0 interface:near2 oversize:10 received:10]]", 2*sent.packets)
+	if both != want {
+		t.Errorf("stats tell\n%s, want\n%s", both, want)
+	}
+}
+
+// TestWithoutTheRightToCapture is what who has not the right is told.
+func TestWithoutTheRightToCapture(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	b := newBench(t)
+	for _, test := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"run -i near", exitFailed, "sudo setcap cap_net_raw=ep "},
+		{"run -i near --user nobody", exitFailed, "sudo setcap cap_net_raw=ep "},
+		{"run -i nowhere", exitFailed, "no such interface: weir interfaces lists them"},
+		{"interfaces", exitDone, "This user may not capture: start it with sudo"},
+	} {
+		cmd := b.command(b.near, append([]string{"setpriv", "--bounding-set=-net_raw", b.weir}, strings.Fields(test.args)...)...)
+		out, err := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != test.code || !strings.Contains(string(out), test.want) {
+			t.Errorf("weir %s: status %d (%v), want %d and %q\n%s", test.args, code, err, test.code, test.want, out)
+		}
 	}
 }
 
@@ -501,4 +749,61 @@ func withCgo(t *testing.T) bool {
 		t.Fatal("no build information")
 	}
 	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "1" })
+}
+
+// The packets of alerts on an interface are kept, with a history and several workers, and give the same score again.
+func TestLiveKeepsEvidence(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	b := newBench(t)
+	b.trainAnomaly()
+	sent := b.asSent("sent.pcapng", b.sample("demo.pcapng.zst"))
+	w := b.start("weir", b.weir, "run", "-i", "near", "--workers", "2", "--ring-memory", "32MiB", "--user", "root", "--anomaly", "anomaly",
+		"--store", "history", "-o", "live.jsonl", "-w", "seen.pcapng")
+	b.run(b.far, "tcpreplay", "-q", "--no-flow-stats", "-i", "far", "-p", "10000", "sent.pcapng")
+	b.await(func() bool { return b.size("seen.pcapng") >= sent.pcapng })
+	w.stop()
+	type alert struct {
+		Start    string
+		Score    json.Number
+		Packets  int
+		Evidence struct {
+			Packets int
+			Exact   bool
+			Slices  []string
+		}
+	}
+	alerts := func(file string) (found []alert) {
+		for _, line := range b.lines(file) {
+			var e struct{ Alert *alert }
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			if e.Alert != nil {
+				found = append(found, *e.Alert)
+			}
+		}
+		return found
+	}
+	exact := 0
+	for i, a := range alerts("live.jsonl") {
+		if !a.Evidence.Exact {
+			continue
+		}
+		exact++
+		again := fmt.Sprintf("again-%d.jsonl", i)
+		b.run(b.near, append([]string{b.weir, "run", "-q", "--anomaly", "anomaly", "-o", again, "-r"}, a.Evidence.Slices...)...)
+		got := alerts(again)
+		if len(got) == 0 || got[len(got)-1].Start != a.Start || got[len(got)-1].Score != a.Score || got[len(got)-1].Packets != a.Packets {
+			t.Errorf("the window of %s scores %s; its packets, again: %+v", a.Start, a.Score, got)
+		}
+	}
+	if exact == 0 {
+		t.Fatalf("none of %d alerts can be judged again", len(alerts("live.jsonl")))
+	}
+	b.run(b.near, b.weir, "alerts", "export", "1.1", "--store", "history", "-w", "one.pcapng")
+	if b.size("one.pcapng") == 0 {
+		t.Error("nothing was exported")
+	}
 }

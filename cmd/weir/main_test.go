@@ -15,6 +15,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,12 +23,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/weirnet/weir/model"
+	"github.com/weirnet/weir/nn/safetensors"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"weir":       func() { os.Exit(run(os.Args[1:])) },
 		attackedName: runAttacked,
+		watchedName:  runWatched,
 	})
 }
 
@@ -41,35 +44,64 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SAMPLES", samples)
+			e.Setenv("DOCS", filepath.Join(samples, "..", "docs"))
 			return nil
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "torch" {
+				return false, fmt.Errorf("no condition %q", cond)
+			}
+			return python() != "", nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status":    scriptStatus,
-			"part":      scriptPart,
-			"pack":      scriptPack,
-			"unhex":     scriptUnhex,
-			"flip":      scriptFlip,
-			"flood":     scriptFlood,
-			"replace":   scriptReplace,
-			"lines":     scriptLines,
-			"pick":      scriptPick,
-			"versions":  scriptVersions,
-			"relabel":   scriptRelabel,
-			"idx":       scriptIDX,
-			"json":      scriptJSON,
-			"jsonlines": scriptJSONLines,
-			"parquet":   scriptParquet,
-			"page":      scriptPage,
-			"samemodel": scriptSameModel,
-			"interrupt": scriptInterrupt,
-			"killsaves": scriptKillSaves,
-			"sameflows": scriptSameFlows,
-			"manyflows": scriptManyFlows,
-			"breakruns": scriptBreakRuns,
-			"halfway":   scriptHalfway,
+			"status":     scriptStatus,
+			"part":       scriptPart,
+			"pack":       scriptPack,
+			"unhex":      scriptUnhex,
+			"flip":       scriptFlip,
+			"flood":      scriptFlood,
+			"replace":    scriptReplace,
+			"lines":      scriptLines,
+			"pick":       scriptPick,
+			"versions":   scriptVersions,
+			"relabel":    scriptRelabel,
+			"idx":        scriptIDX,
+			"json":       scriptJSON,
+			"jsonlines":  scriptJSONLines,
+			"parquet":    scriptParquet,
+			"page":       scriptPage,
+			"samemodel":  scriptSameModel,
+			"samejson":   scriptSameJSON,
+			"torch":      scriptTorch,
+			"reweigh":    scriptReweigh,
+			"interrupt":  scriptInterrupt,
+			"killsaves":  scriptKillSaves,
+			"sameflows":  scriptSameFlows,
+			"manyflows":  scriptManyFlows,
+			"breakruns":  scriptBreakRuns,
+			"halfway":    scriptHalfway,
+			"samescores": scriptSameScores,
 		},
 		RequireUniqueNames: true,
 	})
+}
+
+// python returns a Python that has PyTorch, or "": Debian's is not always the first one.
+var python = sync.OnceValue(func() string {
+	for _, name := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(name, "-c", "import torch").Run() == nil {
+			return name
+		}
+	}
+	return ""
+})
+
+// scriptTorch runs a script that needs PyTorch: torch SCRIPT ARG…
+func scriptTorch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: torch SCRIPT ARG…")
+	}
+	ts.Check(ts.Exec(python(), args...))
 }
 
 // plain refuses what most of the commands below do not have: negation, other numbers of arguments.
@@ -294,13 +326,16 @@ func lookup(doc any, path []string) (any, bool) {
 }
 
 // scriptSameModel wants two versions of a model to have learned the same, bit for bit:
-// samemodel MODELS MODELS REF
+// samemodel MODELS MODELS REF [REF]
 func scriptSameModel(ts *testscript.TestScript, neg bool, args []string) {
-	plain(ts, neg, args, 3, "samemodel MODELS MODELS NAME[@VERSION]")
+	if len(args) == 3 {
+		args = append(args, args[2])
+	}
+	plain(ts, neg, args, 4, "samemodel MODELS MODELS NAME[@VERSION] [NAME[@VERSION]]")
 	var p [2]*model.Package
 	for i := range p {
 		var err error
-		p[i], err = model.Registry{Dir: ts.MkAbs(args[i])}.Load(args[2])
+		p[i], err = model.Registry{Dir: ts.MkAbs(args[i])}.Load(args[2+i])
 		ts.Check(err)
 	}
 	for what, pair := range map[string][2]any{
@@ -314,6 +349,39 @@ func scriptSameModel(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s of %s in %s and %s differ", what, args[2], args[0], args[1])
 		}
 	}
+}
+
+// scriptSameJSON wants two JSON files to have the same value at a path: samejson FILE FILE PATH
+func scriptSameJSON(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, neg, args, 3, "samejson FILE FILE PATH")
+	var got [2]any
+	for i := range got {
+		var doc any
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[i])), &doc))
+		v, ok := lookup(doc, strings.Split(args[2], "."))
+		if !ok {
+			ts.Fatalf("%s has no %s", args[i], args[2])
+		}
+		got[i] = v
+	}
+	if !reflect.DeepEqual(got[0], got[1]) {
+		ts.Fatalf("%s is %v in %s and %v in %s", args[2], got[0], args[0], got[1], args[1])
+	}
+}
+
+// scriptReweigh copies a safetensors file with all values a little larger: reweigh FROM TO
+func scriptReweigh(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, neg, args, 2, "reweigh FROM TO")
+	file, err := safetensors.Parse([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	for _, t := range file.Tensors {
+		for i := range t.Data {
+			t.Data[i] *= 1.01
+		}
+	}
+	var out bytes.Buffer
+	ts.Check(safetensors.Write(&out, file))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), out.Bytes(), 0o666))
 }
 
 // start starts a command in the script's directory, with its stderr collected.

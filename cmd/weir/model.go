@@ -4,18 +4,20 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirnet/weir/classify"
 	"github.com/weirnet/weir/evaluate"
 	"github.com/weirnet/weir/model"
 )
 
 func newModel(g *shared) *cobra.Command {
-	c := &cobra.Command{Use: "model", Short: "List, show, promote and roll back models"}
-	c.AddCommand(newModelList(g), newModelShow(g), newModelPromote(g), newModelRollback(g))
+	c := &cobra.Command{Use: "model", Short: "List, show, export, import, promote and roll back models"}
+	c.AddCommand(newModelList(g), newModelShow(g), newModelExport(g), newModelImport(g), newModelPromote(g), newModelRollback(g))
 	return c
 }
 
@@ -104,6 +106,11 @@ func newModelShow(g *shared) *cobra.Command {
 			if json.Unmarshal(p.Training.Split, &split) == nil && split.Summary != "" {
 				fmt.Fprintf(w, "split\t%s\n", printable(split.Summary))
 			}
+			if p.Kind == model.Apps {
+				if err := showInt8(w, p); err != nil {
+					return err
+				}
+			}
 			for _, note := range p.Notes {
 				fmt.Fprintf(w, "note\t%s\n", printable(note))
 			}
@@ -125,6 +132,31 @@ func newModelShow(g *shared) *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print everything as JSON")
 	return c
+}
+
+// showInt8 tells in which numbers the networks of a model of applications run, and what that costs.
+func showInt8(w io.Writer, p *model.Package) error {
+	var s classify.Settings
+	if err := json.Unmarshal(p.Settings, &s); err != nil {
+		return fmt.Errorf("%s: settings: %w", p.Ref(), err)
+	}
+	if s.Int8 == nil {
+		fmt.Fprintf(w, "numbers\tfloat32 (what int8 costs was not measured)\n")
+		return nil
+	}
+	tell := func(network, samples string, r *classify.Rounding) {
+		numbers := "float32"
+		if r.Used {
+			numbers = "int8"
+		}
+		fmt.Fprintf(w, "numbers\t%s network in %s: accuracy %.2f %% in int8, %.2f %% in float32, the same answer for %.2f %% of %d %s\n",
+			network, numbers, 100*r.Int8, 100*r.Float32, 100*r.Agreement, r.Samples, samples)
+	}
+	tell("packet", "validation packets", &s.Int8.Packet)
+	if s.Int8.Flow != nil {
+		tell("flow", "validation flows", s.Int8.Flow)
+	}
+	return nil
 }
 
 func newModelPromote(g *shared) *cobra.Command {

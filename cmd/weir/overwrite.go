@@ -25,7 +25,7 @@ func keepInputs(c *cobra.Command, args []string) error {
 		}
 	}
 	outputs := make(map[string]string)
-	for _, name := range []string{"output", "json", "report", "write"} {
+	for _, name := range []string{"output", "json", "report", "write", "onnx", "safetensors"} {
 		path, err := c.Flags().GetString(name)
 		if err != nil || path == "" || path == "-" {
 			continue

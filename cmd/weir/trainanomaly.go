@@ -48,6 +48,7 @@ type anomalyTraining struct {
 	Epochs    int     `json:"epochs,omitempty"`
 	Rate      float64 `json:"wanted_false_alarms,omitempty"`
 	PerDay    float64 `json:"wanted_per_day,omitempty"`
+	Promise   float64 `json:"wanted_promise,omitempty"`
 	Threshold float64 `json:"given_threshold,omitempty"`
 	Filter    string  `json:"filter,omitempty"` // flag that said which packets count
 }
@@ -71,7 +72,8 @@ the same command goes on where it stopped.`,
 	flags.StringVar(&f.from, "from", "", "learn from this time on: RFC 3339, Unix seconds, or +DURATION after the first packet")
 	flags.StringVar(&f.until, "until", "", "learn up to this time, in the same forms")
 	flags.Float64Var(&f.options.FalseAlarms, "false-alarms", 0, "share of normal windows that may raise an alert (default 0.01)")
-	flags.Float64Var(&f.options.PerDay, "per-day", 0, "false alarms a day instead of a share")
+	flags.Float64Var(&f.options.PerDay, "per-day", 0, "false alarms a day instead of a share, by the highest scores seen alone")
+	flags.Float64Var(&f.options.Promise, "false-alarms-per-day", 0, "promise at most so many false alarms a day: the highest normal scores are fitted; what cannot be promised is refused")
 	flags.Float64Var(&f.options.Threshold, "threshold", 0, "fixed threshold of the score instead")
 	flags.IntVar(&f.options.Epochs, "epochs", 0, "passes over the windows (default by profile)")
 	flags.Uint64Var(&f.options.Seed, "seed", 1, "of everything random")
@@ -92,6 +94,18 @@ func (f *anomalyFlags) check() error {
 	}
 	if !(o.PerDay >= 0) || math.IsInf(o.PerDay, 1) {
 		return fmt.Errorf("--per-day %g: must be a number and not negative", o.PerDay)
+	}
+	if !(o.Promise >= 0) || math.IsInf(o.Promise, 1) {
+		return fmt.Errorf("--false-alarms-per-day %g: must be a number and not negative", o.Promise)
+	}
+	given := 0
+	for _, v := range []float64{o.FalseAlarms, o.PerDay, o.Promise, o.Threshold} {
+		if v > 0 {
+			given++
+		}
+	}
+	if o.Promise > 0 && given > 1 {
+		return errors.New("--false-alarms-per-day goes without --false-alarms, --per-day and --threshold")
 	}
 	if !(o.Threshold >= 0) || math.IsInf(o.Threshold, 1) {
 		return fmt.Errorf("--threshold %g: must be a number and not negative", o.Threshold)
@@ -170,7 +184,7 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		Kind: model.Anomaly, Name: f.model, Weir: version, Profile: m.Profile, Features: m.Features, Settings: settings,
 		Training: model.Training{Seconds: time.Since(started).Seconds()}, Notes: []string{m.Threshold.String()},
 	}}
-	learned := anomalyTraining{Windows: len(vectors), Seed: o.Seed, Epochs: o.Epochs, Rate: o.FalseAlarms, PerDay: o.PerDay, Threshold: o.Threshold, Filter: f.in.filter.String()}
+	learned := anomalyTraining{Windows: len(vectors), Seed: o.Seed, Epochs: o.Epochs, Rate: o.FalseAlarms, PerDay: o.PerDay, Promise: o.Promise, Threshold: o.Threshold, Filter: f.in.filter.String()}
 	if f.from != "" {
 		learned.From = from
 	}

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weirnet/weir/internal/kernel/peak"
 )
 
 // cpuTime is the time that this process has had, so that what else the machine does blurs the
@@ -20,7 +22,7 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// gemmShapes are the products that package nn asks for.
+// gemmShapes are products that package nn asks for.
 var gemmShapes = []struct {
 	name           string
 	transA, transB bool
@@ -67,12 +69,10 @@ func BenchmarkGemm(b *testing.B) {
 				}
 				r := rand.New(rand.NewPCG(1, 1))
 				x, y, c := randomFloats(r, s.m*s.k), randomFloats(r, s.k*s.n), make([]float32, s.m*s.n)
-				b.ReportAllocs()
-				start := cpuTime()
-				for b.Loop() {
+				loop, known := peak.Floats(v.String())
+				besidePeak(b, s.m*s.n*s.k, func() {
 					Gemm(s.transA, s.transB, s.m, s.n, s.k, x, lda, y, ldb, 0, c, s.n)
-				}
-				b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/(cpuTime()-start).Seconds()/1e9, "GF/s")
+				}, loop, known)
 			})
 		}
 	}
@@ -96,6 +96,47 @@ func BenchmarkElementwise(b *testing.B) {
 					k.run(x)
 				}
 				b.ReportMetric(float64(cpuTime()-start)/float64(b.N*rows*columns), "ns/element")
+			})
+		}
+	}
+}
+
+// BenchmarkLookup is what profile default does with a payload of 256 bytes beside its products, and
+// the end of profile paper's convolutions.
+func BenchmarkLookup(b *testing.B) {
+	before := active
+	defer func() { active = before }()
+	r := rand.New(rand.NewPCG(2, 1))
+	table := NewTable(randomFloats(r, 8*257*32), 8, 257, 32, 4)
+	text, sums, bytes := make([]uint16, 256), make([]float32, table.Places(256)*32), make([]uint8, 63*32)
+	grams, index, bag := randomFloats(r, 8192*32), make([]uint16, 253), make([]float32, 32)
+	for i := range text {
+		text[i] = uint16(r.IntN(257))
+	}
+	for i := range index {
+		index[i] = uint16(r.IntN(8192))
+	}
+	image, mean := make([]uint8, 16*256), make([]float32, 256)
+	logits := randomFloats(r, 20)
+	for _, op := range []struct {
+		name string
+		run  func()
+	}{
+		{"Table 63×8 rows of 32", func() { table.Floats(sums, text, true) }},
+		{"SumRows 253 rows of 32", func() { SumRows(bag, grams, index) }},
+		{"Quantise 2016", func() { Quantise(bytes, sums, 1, 0) }},
+		{"AverageBytes 16 rows of 256", func() { AverageBytes(mean, image, 0.1) }},
+		{"Softmax 20", func() { Softmax(logits) }},
+	} {
+		for _, v := range supported() {
+			b.Run(fmt.Sprintf("%s/%s", op.name, v), func(b *testing.B) {
+				active = v
+				start := cpuTime()
+				for b.Loop() {
+					op.run()
+				}
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(float64(cpuTime()-start)/1e3/float64(b.N), "µs/call")
 			})
 		}
 	}

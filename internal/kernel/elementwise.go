@@ -37,7 +37,8 @@ func Sigmoid(dst, x []float32) { sigmoid(dst, x[:len(dst)]) }
 // Tanh is dst = tanh x, within 3 units in the last place.
 func Tanh(dst, x []float32) { tanh(dst, x[:len(dst)]) }
 
-// Softmax is x = eˣ / Σ eˣ for one row.
+// Softmax is x = eˣ / Σ eˣ for one row of n values, each within (t + ln n + 8)·2⁻²⁴ of itself where
+// that is a normal number, t being how far its x lies below the largest.
 func Softmax(x []float32) {
 	if len(x) == 0 {
 		return
@@ -103,19 +104,4 @@ type AdamRates struct {
 func Adam(w, g, m, v []float32, r AdamRates) {
 	n := len(w)
 	adam(w, g[:n], m[:n], v[:n], r.Beta1, 1-r.Beta1, r.Beta2, 1-r.Beta2, r.Step, r.Root, r.Eps, r.Keep)
-}
-
-// SumSquares returns Σ x². The products are exact; they are added in float64.
-func SumSquares(x []float32) float64 {
-	// Eight sums, so that one addition need not wait for the one before.
-	var s [8]float64
-	for ; len(x) >= 8; x = x[8:] {
-		for i, v := range x[:8] {
-			s[i] += float64(v) * float64(v)
-		}
-	}
-	for i, v := range x {
-		s[i] += float64(v) * float64(v)
-	}
-	return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]))
 }

@@ -12,9 +12,9 @@ func add(dst, x []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		addAVX512(&dst[0], &x[0], len(dst))
-	case avx2:
+	case avx2, avx2VNNI:
 		addAVX2(&dst[0], &x[0], len(dst))
 	default:
 		addPlain(dst, x)
@@ -33,9 +33,9 @@ func mul(dst, x []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		mulAVX512(&dst[0], &x[0], len(dst))
-	case avx2:
+	case avx2, avx2VNNI:
 		mulAVX2(&dst[0], &x[0], len(dst))
 	default:
 		mulPlain(dst, x)
@@ -54,9 +54,9 @@ func addReLU(dst, x, y []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		addReLUAVX512(&dst[0], &x[0], &y[0], len(dst))
-	case avx2:
+	case avx2, avx2VNNI:
 		addReLUAVX2(&dst[0], &x[0], &y[0], len(dst))
 	default:
 		addReLUPlain(dst, x, y)
@@ -75,9 +75,9 @@ func axpy(dst, x []float32, a float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		axpyAVX512(&dst[0], &x[0], len(dst), a)
-	case avx2:
+	case avx2, avx2VNNI:
 		axpyAVX2(&dst[0], &x[0], len(dst), a)
 	default:
 		axpyPlain(dst, x, a)
@@ -96,9 +96,9 @@ func scale(x []float32, a float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		scaleAVX512(&x[0], len(x), a)
-	case avx2:
+	case avx2, avx2VNNI:
 		scaleAVX2(&x[0], len(x), a)
 	default:
 		scalePlain(x, a)
@@ -117,9 +117,9 @@ func relu(dst, x []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		reluAVX512(&dst[0], &x[0], len(dst))
-	case avx2:
+	case avx2, avx2VNNI:
 		reluAVX2(&dst[0], &x[0], len(dst))
 	default:
 		reluPlain(dst, x)
@@ -138,9 +138,9 @@ func reluGrad(dst, dy, y []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		reluGradAVX512(&dst[0], &dy[0], &y[0], len(dst))
-	case avx2:
+	case avx2, avx2VNNI:
 		reluGradAVX2(&dst[0], &dy[0], &y[0], len(dst))
 	default:
 		reluGradPlain(dst, dy, y)
@@ -159,9 +159,9 @@ func exp(dst, x []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		expAVX512(&dst[0], &x[0], len(dst))
-	case avx2:
+	case avx2, avx2VNNI:
 		expAVX2(&dst[0], &x[0], len(dst))
 	default:
 		expPlain(dst, x)
@@ -180,9 +180,9 @@ func sigmoid(dst, x []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		sigmoidAVX512(&dst[0], &x[0], len(dst))
-	case avx2:
+	case avx2, avx2VNNI:
 		sigmoidAVX2(&dst[0], &x[0], len(dst))
 	default:
 		sigmoidPlain(dst, x)
@@ -201,9 +201,9 @@ func tanh(dst, x []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		tanhAVX512(&dst[0], &x[0], len(dst))
-	case avx2:
+	case avx2, avx2VNNI:
 		tanhAVX2(&dst[0], &x[0], len(dst))
 	default:
 		tanhPlain(dst, x)
@@ -222,9 +222,9 @@ func lstmCell(in, forget, fresh, out, before, c, tanhC, h []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		lstmCellAVX512(&in[0], &forget[0], &fresh[0], &out[0], &before[0], &c[0], &tanhC[0], &h[0], len(in))
-	case avx2:
+	case avx2, avx2VNNI:
 		lstmCellAVX2(&in[0], &forget[0], &fresh[0], &out[0], &before[0], &c[0], &tanhC[0], &h[0], len(in))
 	default:
 		lstmCellPlain(in, forget, fresh, out, before, c, tanhC, h)
@@ -243,9 +243,9 @@ func lstmCellGrad(in, forget, fresh, out, before, tanhC, dh, dc []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		lstmCellGradAVX512(&in[0], &forget[0], &fresh[0], &out[0], &before[0], &tanhC[0], &dh[0], &dc[0], len(in))
-	case avx2:
+	case avx2, avx2VNNI:
 		lstmCellGradAVX2(&in[0], &forget[0], &fresh[0], &out[0], &before[0], &tanhC[0], &dh[0], &dc[0], len(in))
 	default:
 		lstmCellGradPlain(in, forget, fresh, out, before, tanhC, dh, dc)
@@ -264,9 +264,9 @@ func adam(w, grad, m, v []float32, beta1, rest1, beta2, rest2, step, root, eps, 
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		adamAVX512(&w[0], &grad[0], &m[0], &v[0], len(w), beta1, rest1, beta2, rest2, step, root, eps, keep)
-	case avx2:
+	case avx2, avx2VNNI:
 		adamAVX2(&w[0], &grad[0], &m[0], &v[0], len(w), beta1, rest1, beta2, rest2, step, root, eps, keep)
 	default:
 		adamPlain(w, grad, m, v, beta1, rest1, beta2, rest2, step, root, eps, keep)
@@ -285,9 +285,9 @@ func affine(y, x, a, b []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		affineAVX512(&y[0], &x[0], &a[0], &b[0], len(y)/len(a), len(a))
-	case avx2:
+	case avx2, avx2VNNI:
 		affineAVX2(&y[0], &x[0], &a[0], &b[0], len(y)/len(a), len(a))
 	default:
 		affinePlain(y, x, a, b)
@@ -306,9 +306,9 @@ func affineReLU(y, x, a, b []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		affineReLUAVX512(&y[0], &x[0], &a[0], &b[0], len(y)/len(a), len(a))
-	case avx2:
+	case avx2, avx2VNNI:
 		affineReLUAVX2(&y[0], &x[0], &a[0], &b[0], len(y)/len(a), len(a))
 	default:
 		affineReLUPlain(y, x, a, b)
@@ -327,9 +327,9 @@ func affine2(z, x, y, a, b, c []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		affine2AVX512(&z[0], &x[0], &y[0], &a[0], &b[0], &c[0], len(z)/len(a), len(a))
-	case avx2:
+	case avx2, avx2VNNI:
 		affine2AVX2(&z[0], &x[0], &y[0], &a[0], &b[0], &c[0], len(z)/len(a), len(a))
 	default:
 		affine2Plain(z, x, y, a, b, c)
@@ -348,9 +348,9 @@ func columnSums(x, sums []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		columnSumsAVX512(&x[0], &sums[0], len(x)/len(sums), len(sums))
-	case avx2:
+	case avx2, avx2VNNI:
 		columnSumsAVX2(&x[0], &sums[0], len(x)/len(sums), len(sums))
 	default:
 		columnSumsPlain(x, sums)
@@ -369,9 +369,9 @@ func squaredDeviations(x, mean, sums []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		squaredDeviationsAVX512(&x[0], &mean[0], &sums[0], len(x)/len(sums), len(sums))
-	case avx2:
+	case avx2, avx2VNNI:
 		squaredDeviationsAVX2(&x[0], &mean[0], &sums[0], len(x)/len(sums), len(sums))
 	default:
 		squaredDeviationsPlain(x, mean, sums)
@@ -390,9 +390,9 @@ func gradSums(dy, x, mean, sums, prods []float32) {
 		return
 	}
 	switch active {
-	case avx512:
+	case avx512, avx512VNNI:
 		gradSumsAVX512(&dy[0], &x[0], &mean[0], &sums[0], &prods[0], len(dy)/len(sums), len(sums))
-	case avx2:
+	case avx2, avx2VNNI:
 		gradSumsAVX2(&dy[0], &x[0], &mean[0], &sums[0], &prods[0], len(dy)/len(sums), len(sums))
 	default:
 		gradSumsPlain(dy, x, mean, sums, prods)

@@ -198,6 +198,37 @@ func TestAccuracy(t *testing.T) {
 	}
 }
 
+// The stated bound, on rows of which some have one large value, others many.
+func TestSoftmaxAccuracy(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(24, 25))
+		for n := 1; n < 400; n += 1 + n/7 {
+			for _, spread := range []float64{0.01, 1, 10, 25} {
+				x := randomFloats(r, n)
+				top := float32(math.Inf(-1))
+				for i := range x {
+					x[i] *= float32(spread)
+					top = max(top, x[i])
+				}
+				sum, want := 0.0, make([]float64, n)
+				for i, v := range x {
+					want[i] = math.Exp(float64(v) - float64(top))
+					sum += want[i]
+				}
+				y := append([]float32(nil), x...)
+				Softmax(y)
+				for i := range y {
+					w := want[i] / sum
+					bound := (float64(top) - float64(x[i]) + math.Log(float64(n)) + 8) * 0x1p-24 * w
+					if w > 0x1p-126 && !(math.Abs(float64(y[i])-w) <= bound) {
+						t.Fatalf("value %d of %d, %v below the largest: %v, want %v ± %.3g", i, n, top-x[i], y[i], w, bound)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestExtremes(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	tests := []struct {

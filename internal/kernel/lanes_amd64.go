@@ -26,6 +26,7 @@ var lanes = [...][16]float32{
 	laneSigmoidMax: replicate(sigmoidMax),
 	laneSigmoidMin: replicate(sigmoidMin),
 	laneTanhMax:    replicate(tanhMax),
+	laneByte:       replicate(255),
 }
 
 const (
@@ -46,6 +47,7 @@ const (
 	laneSigmoidMax
 	laneSigmoidMin
 	laneTanhMax
+	laneByte
 )
 
 func replicate(x float32) (all [16]float32) {

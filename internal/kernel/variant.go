@@ -13,12 +13,14 @@ import (
 type variant uint8
 
 const (
-	plain  variant = iota // Go, the twin of the others
-	avx2                  // AVX2 and FMA: 256-bit vectors
-	avx512                // AVX-512 F, BW, DQ and VL: 512-bit vectors
+	plain      variant = iota // Go, the twin of the others
+	avx2                      // AVX2 and FMA: 256-bit vectors
+	avx2VNNI                  // with AVX-VNNI for products of bytes
+	avx512                    // AVX-512 F, BW, DQ and VL: 512-bit vectors
+	avx512VNNI                // with AVX-512 VNNI for products of bytes
 )
 
-var variantNames = [...]string{plain: "go", avx2: "avx2", avx512: "avx512"}
+var variantNames = [...]string{plain: "go", avx2: "avx2", avx2VNNI: "avx2-vnni", avx512: "avx512", avx512VNNI: "avx512-vnni"}
 
 func (v variant) String() string { return variantNames[v] }
 
@@ -26,7 +28,7 @@ func (v variant) String() string { return variantNames[v] }
 // the program runs, and results must not either.
 var active, activeErr = choose(os.Getenv("WEIR_KERNEL"), supported())
 
-// Name returns the variant in use: "avx512", "avx2" or "go".
+// Name returns the variant in use: "avx512-vnni", "avx512", "avx2-vnni", "avx2" or "go".
 func Name() string { return active.String() }
 
 // Available returns the variants that this machine and this build can run, the best first. The

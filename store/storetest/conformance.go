@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Top", testTop},
 		{"Alerts", testAlerts},
 		{"Triage", testTriage},
+		{"Exclusions", testExclusions},
 		{"Sources", testSources},
 		{"Resume", testResume},
 		{"Age", testAge},
@@ -676,4 +677,81 @@ func testOneMoment(t *testing.T, s store.Store) {
 	}
 	close(done)
 	wg.Wait()
+}
+
+// Exclusions are kept as they were made, whoever else writes; what they suppress is stored, counted and asked for, and is no alert.
+func testExclusions(t *testing.T, s store.Store) {
+	const day = int64(24 * time.Hour)
+	none, err := s.Exclusions(ctx)
+	must(t, err)
+	if len(none) > 0 || len(collect(t, s.Suppressed(ctx, store.SuppressedQuery{}))) > 0 {
+		t.Fatal("an empty store has exclusions")
+	}
+	want := []store.Exclusion{
+		{Host: netip.MustParsePrefix("10.0.0.66/32"), Note: "the scanner\n'; DROP TABLE exclusions", Who: "ops", At: 5e9, Alert: store.ID{Incident: 4, Alert: 2}},
+		{Port: 53, App: "dns <&>", Feature: "udp", From: 22 * time.Hour, To: 4 * time.Hour, Until: 3 * day},
+		{Host: netip.MustParsePrefix("2001:db8::/32"), Feature: "syn"},
+	}
+	for i := range want {
+		id, err := s.Exclude(ctx, want[i])
+		must(t, err)
+		if id != int64(i+1) {
+			t.Fatalf("exclusion %d has the ID %d", i+1, id)
+		}
+		want[i].ID = id
+	}
+	for _, bad := range []store.Exclusion{{}, {Note: "all"}, {Feature: "no_such"}, {From: time.Hour, To: 25 * time.Hour}, {From: -1}} {
+		if _, err := s.Exclude(ctx, bad); err == nil {
+			t.Errorf("%+v was taken", bad)
+		}
+	}
+	score := 7.5
+	var events []event.Event
+	var suppressed []store.Suppressed
+	for i := range 200 {
+		start := event.Time(day + int64(i)*int64(5*time.Second))
+		a := event.Alert{Window: event.Window{Start: start, Length: 5, Packets: 9, Score: &score, Threshold: 1, Anomalous: true, Model: "m@1"},
+			Features: []event.Feature{{Name: "syn", Observed: 9, Share: 7.5, Movers: []event.Mover{{By: "src_ip", Name: "10.0.0.66", Observed: 9, Part: 1}}}},
+			Summary:  "9 SYN packets", Exclusion: int64(1 + i%2),
+		}
+		events = append(events, event.Event{Nanos: int64(start) + int64(5*time.Second), Type: event.TypeSuppressed, Alert: &a})
+		suppressed = append(suppressed, store.Suppressed{Source: "test", Alert: a})
+	}
+	fill(t, s, events, 1)
+	same(t, "suppressed", collect(t, s.Suppressed(ctx, store.SuppressedQuery{})), suppressed)
+	same(t, "suppressed in a range", collect(t, s.Suppressed(ctx, store.SuppressedQuery{Range: store.Range{
+		Since: int64(suppressed[10].Alert.Start), Until: int64(suppressed[170].Alert.Start)}})), suppressed[10:170])
+	if got := collect(t, s.Suppressed(ctx, store.SuppressedQuery{Exclusion: 2})); len(got) != 100 || got[0].Alert.Exclusion != 2 {
+		t.Errorf("%d are suppressed by exclusion 2", len(got))
+	}
+	info, err := s.Info(ctx)
+	must(t, err)
+	if info.Alerts != 0 || info.Incidents != 0 {
+		t.Errorf("suppressed alerts count as %d alerts in %d incidents", info.Alerts, info.Incidents)
+	}
+	want[0].Suppressed, want[1].Suppressed = 100, 100
+	got, err := s.Exclusions(ctx)
+	must(t, err)
+	same(t, "exclusions", got, want)
+
+	must(t, s.RemoveExclusion(ctx, 2))
+	if err := s.RemoveExclusion(ctx, 2); !errors.Is(err, store.ErrNoExclusion) {
+		t.Errorf("removed twice: %v", err)
+	}
+	got, err = s.Exclusions(ctx)
+	must(t, err)
+	same(t, "exclusions", got, []store.Exclusion{want[0], want[2]})
+	id, err := s.Exclude(ctx, store.Exclusion{Port: 1})
+	must(t, err)
+	if id != 4 {
+		t.Errorf("the ID %d was given again", id)
+	}
+	if got := collect(t, s.Suppressed(ctx, store.SuppressedQuery{Exclusion: 2})); len(got) != 100 {
+		t.Errorf("with the exclusion went what it suppressed: %d are left", len(got))
+	}
+	removed, err := s.Maintain(ctx, store.Policy{Age: time.Hour, Now: int64(suppressed[150].Alert.Start) + int64(time.Hour)})
+	must(t, err)
+	if left := collect(t, s.Suppressed(ctx, store.SuppressedQuery{})); len(left) != 50 || removed.Alerts != 150 {
+		t.Errorf("by age %d were removed, %d are left", removed.Alerts, len(left))
+	}
 }

@@ -29,6 +29,10 @@ type Memory struct {
 	windows   []event.Window
 	incidents []*memoryIncident
 	triage    []memoryTriage
+
+	exclusions  []store.Exclusion
+	lastExclude int64
+	suppressed  []store.Suppressed
 }
 
 type memoryIncident struct {
@@ -94,6 +98,11 @@ func (m *Memory) Append(_ context.Context, events []event.Event, at store.Positi
 			m.see(e.Nanos)
 		case event.TypeAlert:
 			m.alert(*e.Alert)
+			m.see(e.Nanos)
+		case event.TypeSuppressed:
+			a := *e.Alert
+			a.Start, a.Score, a.Vector = kept(a.Start), clone(a.Score), nil
+			m.suppressed = append(m.suppressed, store.Suppressed{Source: m.source.Name, Alert: a})
 			m.see(e.Nanos)
 		case event.TypeStats:
 			stats := *e.Stats
@@ -171,6 +180,9 @@ func (m *Memory) Maintain(_ context.Context, p store.Policy) (store.Removed, err
 		in.alerts = slices.DeleteFunc(in.alerts, func(a store.Alert) bool { return int64(a.Alert.Start) < before })
 		r.Alerts += int64(n - len(in.alerts))
 	}
+	n = len(m.suppressed)
+	m.suppressed = slices.DeleteFunc(m.suppressed, func(s store.Suppressed) bool { return int64(s.Alert.Start) < before })
+	r.Alerts += int64(n - len(m.suppressed))
 	if r.Any() {
 		r.Before = before
 	}
@@ -413,4 +425,64 @@ func (m *Memory) Triage(_ context.Context, id store.ID, t store.Triage) error {
 		}
 	}
 	return fmt.Errorf("memory: %w: %s", store.ErrUnknown, id)
+}
+
+// Exclusions implements store.Reader.
+func (m *Memory) Exclusions(context.Context) ([]store.Exclusion, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := slices.Clone(m.exclusions)
+	for i := range all {
+		for _, s := range m.suppressed {
+			if s.Alert.Exclusion == all[i].ID {
+				all[i].Suppressed++
+			}
+		}
+	}
+	return all, nil
+}
+
+// Exclude implements store.Reader.
+func (m *Memory) Exclude(_ context.Context, x store.Exclusion) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := x.Check(); err != nil {
+		return 0, err
+	}
+	m.lastExclude++
+	x.ID, x.Suppressed, x.Host = m.lastExclude, 0, x.Host.Masked()
+	m.exclusions = append(m.exclusions, x)
+	return x.ID, nil
+}
+
+// RemoveExclusion implements store.Reader.
+func (m *Memory) RemoveExclusion(_ context.Context, id int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := len(m.exclusions)
+	m.exclusions = slices.DeleteFunc(m.exclusions, func(x store.Exclusion) bool { return x.ID == id })
+	if len(m.exclusions) == n {
+		return fmt.Errorf("memory: %w: %d", store.ErrNoExclusion, id)
+	}
+	return nil
+}
+
+// Suppressed implements store.Reader.
+func (m *Memory) Suppressed(_ context.Context, q store.SuppressedQuery) iter.Seq2[*store.Suppressed, error] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []store.Suppressed
+	for _, s := range m.suppressed {
+		if q.Contains(int64(s.Alert.Start)) && (q.Exclusion == 0 || q.Exclusion == s.Alert.Exclusion) {
+			found = append(found, s)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b store.Suppressed) int { return cmp.Compare(a.Alert.Start, b.Alert.Start) })
+	return func(yield func(*store.Suppressed, error) bool) {
+		for i := range found {
+			if !yield(&found[i], nil) {
+				return
+			}
+		}
+	}
 }

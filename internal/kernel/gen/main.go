@@ -38,7 +38,9 @@ func generate() (map[string][]byte, error) {
 	t := template.New("")
 	_, err := t.Funcs(template.FuncMap{
 		"row": row, "acc": acc, "upTo": upTo, "downFrom": downFrom,
-		"add": func(a, b int) int { return a + b }, "mul": func(a, b int) int { return a * b },
+		"add": func(a, b int) int { return a + b }, "mul": mul,
+		"mod":  func(a, b int) int { return a % b },
+		"list": func(items ...string) []string { return items }, "maskedLoad": maskedLoad, "maskedStore": maskedStore,
 		"body": func(s step) (string, error) {
 			var text strings.Builder
 			err := t.ExecuteTemplate(&text, s.TemplateName(), s)
@@ -59,10 +61,26 @@ func generate() (map[string][]byte, error) {
 	for _, set := range []vectors{avx512, avx2} {
 		execute("gemm_"+set.Name+"_amd64.s", "gemm.s.tmpl", set)
 		execute("elementwise_"+set.Name+"_amd64.s", "elementwise.s.tmpl", set)
+		execute("lookup_"+set.Name+"_amd64.s", "lookup.s.tmpl", set)
+		execute("rows_"+set.Name+"_amd64.s", "rows.s.tmpl", set)
 	}
+	execute("squares_amd64.s", "squares.s.tmpl", []vectors{avx512, avx2})
+	for _, p := range packedSets {
+		execute(p.File(), "packed.s.tmpl", p)
+	}
+	execute("peak/peak_amd64.s", "peak.s.tmpl", peakLoops())
 	execute("elementwise_amd64.go", "elementwise_amd64.go.tmpl", ops)
 	execute("elementwise_noasm.go", "elementwise_noasm.go.tmpl", ops)
 	return files, err
+}
+
+// mul returns the product of all.
+func mul(list ...int) int {
+	p := 1
+	for _, f := range list {
+		p *= f
+	}
+	return p
 }
 
 // vectors is an instruction set as the templates see it.

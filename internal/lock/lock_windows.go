@@ -1,4 +1,4 @@
-package store
+package lock
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockFile locks a file until it is closed or the process ends, or returns ErrInUse.
-func lockFile(path string) (*os.File, error) {
+// File locks a file until it is closed or the process ends, or returns ErrInUse.
+func File(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err
