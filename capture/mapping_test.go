@@ -129,10 +129,10 @@ func TestTruncatedWhileReading(t *testing.T) {
 	batch := make([]Packet, 100)
 	packets, sum := 0, 0
 	for {
+		n, _ := f.read(batch)
 		if packets == 0 {
 			go func() { truncated <- os.Truncate(path, 0) }()
 		}
-		n, _ := f.read(batch)
 		if n == 0 {
 			break
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ func TestSoak(t *testing.T) {
 	go func() { read <- told.readFrom(t, events) }()
 
 	var sent, noise, cycle int
-	var before, after footprint // the most of the cycles after the warm-up: of the first half of the time, and of the rest
+	var cycles []footprint // the most of each
 	r := rand.New(rand.NewPCG(1, 1))
 	for begin := time.Now(); cycle < minCycles || time.Since(begin) < length; cycle++ {
 		var most footprint
@@ -93,13 +94,7 @@ func TestSoak(t *testing.T) {
 			return strings.Contains(b.run(b.far, "ip", "link", "show", "far"), "LOWER_UP")
 		})
 		t.Logf("%7v: cycle %d, %d packets, %v", time.Since(begin).Round(time.Second), cycle+1, sent, most)
-		switch half := length / 2; {
-		case cycle < warmUp:
-		case cycle == warmUp || time.Since(begin) < half:
-			before.grow(most)
-		default:
-			after.grow(most)
-		}
+		cycles = append(cycles, most)
 	}
 	w.stop()
 	if err := <-read; err != nil {
@@ -107,6 +102,9 @@ func TestSoak(t *testing.T) {
 	}
 
 	// A little is allowed for what the collector of garbage leaves lying at one time and not at another.
+	warm := cycles[warmUp:]
+	before, after := middle(warm[:len(warm)/2]), middle(warm[len(warm)/2:])
+	t.Logf("the middle of the first half and of the second: %v; %v", before, after)
 	if after.memory > before.memory+before.memory/8+16<<20 || after.threads > before.threads+4 || after.files > before.files+4 {
 		t.Errorf("it grows: %v, and later %v", before, after)
 	}
@@ -158,6 +156,23 @@ func (f footprint) String() string {
 // grow makes f the most of both.
 func (f *footprint) grow(o footprint) {
 	f.memory, f.threads, f.files = max(f.memory, o.memory), max(f.threads, o.threads), max(f.files, o.files)
+}
+
+// middle returns the medians.
+func middle(all []footprint) footprint {
+	median := func(of func(footprint) int) int {
+		values := make([]int, len(all))
+		for i, f := range all {
+			values[i] = of(f)
+		}
+		slices.Sort(values)
+		return values[len(values)/2]
+	}
+	return footprint{
+		memory:  median(func(f footprint) int { return f.memory }),
+		threads: median(func(f footprint) int { return f.threads }),
+		files:   median(func(f footprint) int { return f.files }),
+	}
 }
 
 // footprint looks at what the program takes now.
