@@ -352,7 +352,35 @@ func TestLiveReplay(t *testing.T) {
 	}
 	b.do(chromedp.Evaluate[chromedp.Void]("document.activeElement.blur()"), chromedp.KeyEvent("j"), chromedp.KeyEvent("d"))
 	b.text("dismissed by")
-	b.do(chromedp.NavigateBack())
+
+	// Packets of the alert, and an exclusion, which is tried first.
+	b.do(chromedp.Navigate(is[string](b, "location.origin") + "/alerts?incident=2"))
+	b.text("packets as pcapng")
+	type capture struct {
+		Status int
+		Magic  string
+	}
+	got := is[capture](b, `(async () => {
+		const a = [...document.querySelectorAll('a')].find((a) => a.innerText.includes('packets as pcapng'));
+		const r = await fetch(a.href); const bytes = new Uint8Array(await r.arrayBuffer());
+		return {Status: r.status, Magic: [...bytes.slice(0, 4)].map((b) => b.toString(16)).join(' ')};
+	})()`)
+	if got.Status != 200 || got.Magic != "a d d a" {
+		t.Errorf("the packets: %+v", got)
+	}
+	b.do(chromedp.Click(button("Exclude…")))
+	b.text("Raise no more alerts like")
+	b.do(chromedp.SetValue(`select[aria-label="Feature in the lead"]`, is[string](b, `document.querySelector('select[aria-label="Feature in the lead"]').options[1].value`)),
+		chromedp.Evaluate[chromedp.Void](`document.querySelector('select[aria-label="Feature in the lead"]').dispatchEvent(new Event("change", {bubbles: true}))`),
+		chromedp.Click(chromedp.Search(`//dialog//button[.="Try"]`)))
+	b.text("Of all that is stored")
+	b.shoot("dashboard-exclude")
+	b.do(chromedp.Click(chromedp.Search(`//dialog//button[.="Exclude"]`)))
+	b.text("Exclusion 1 holds")
+	b.do(chromedp.Click(chromedp.Search(`//dialog//button[.="Close"]`)))
+	b.text("Exclusions: alerts that are not raised")
+	b.do(chromedp.Click(button("Take back")))
+	b.wait("!document.body.innerText.includes('Exclusions: alerts that are not raised')")
 
 	// Search.
 	b.do(chromedp.Click(button("Flows")))

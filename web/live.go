@@ -31,7 +31,8 @@ type Live struct {
 	rates   ring[rate]
 	alerts  ring[event.Alert]
 	minutes [liveMinutes]minute
-	flows   uint64 // told of so far
+	changes uint64 // of the mix so far
+	passing bool   // windows tell what passes: of flows that ended, flows and bytes alone count
 }
 
 // point is what is kept of a window.
@@ -119,6 +120,7 @@ func (l *Live) Observe(e *event.Event) {
 			p.score = *w.Score
 		}
 		l.windows.add(p)
+		l.pass(int64(w.Start), w.Apps)
 	case event.TypeAlert:
 		l.alerts.add(*e.Alert)
 	case event.TypeStats:
@@ -139,17 +141,49 @@ func (l *Live) End() {
 	l.ended = true
 }
 
+// pass takes what passed in a window.
+func (l *Live) pass(start int64, shares []event.Share) {
+	if len(shares) == 0 {
+		return
+	}
+	if !l.passing { // what flows that ended have told is told again by no window
+		l.passing = true
+		l.minutes = [liveMinutes]minute{}
+	}
+	l.changes++
+	for i := range shares {
+		if t := l.total(start, appKey{shares[i].App, shares[i].Novel}); t != nil {
+			t.Packets += shares[i].Packets
+			t.Payload += shares[i].Payload
+		}
+	}
+}
+
+// flow takes a flow that ended.
 func (l *Live) flow(nanos int64, f *event.Flow) {
-	l.flows++
+	l.changes++
+	t := l.total(nanos, appKey{f.App, f.Novel})
+	if t == nil {
+		return
+	}
+	t.Flows++
+	t.Bytes += f.BytesToServer + f.BytesToClient
+	if !l.passing {
+		t.Packets += f.PacketsToServer + f.PacketsToClient
+		t.Payload += f.PayloadToServer + f.PayloadToClient
+	}
+}
+
+// total returns what an application's traffic at a time is added to; nil: it was too long ago.
+func (l *Live) total(nanos int64, k appKey) *Total {
 	index := nanos / int64(time.Minute)
 	m := &l.minutes[((index%liveMinutes)+liveMinutes)%liveMinutes]
 	if m.apps == nil || m.index < index {
 		m.index, m.apps = index, map[appKey]*Total{}
 	}
 	if m.index > index {
-		return // of more than an hour ago
+		return nil // of more than an hour ago
 	}
-	k := appKey{f.App, f.Novel}
 	t := m.apps[k]
 	if t == nil {
 		if len(m.apps) >= liveApps {
@@ -160,10 +194,7 @@ func (l *Live) flow(nanos int64, f *event.Flow) {
 			m.apps[k] = t
 		}
 	}
-	t.Flows++
-	t.Packets += f.PacketsToServer + f.PacketsToClient
-	t.Bytes += f.BytesToServer + f.BytesToClient
-	t.Payload += f.PayloadToServer + f.PayloadToClient
+	return t
 }
 
 // mix sums up the minutes of the last hour of traffic, most packets first.
@@ -204,9 +235,9 @@ func (t *Total) add(o *Total) {
 
 // cursor is how far somebody knows what a Live was told.
 type cursor struct {
-	windows, rates, alerts, flows uint64
-	stats                         *event.Stats
-	ended                         bool
+	windows, rates, alerts, apps uint64
+	stats                        *event.Stats
+	ended                        bool
 }
 
 // State is what a Live tells: all it has, or what is new.
@@ -275,7 +306,7 @@ func seconds(nanos int64) float64 { return float64(nanos/1000) / 1e6 }
 func (l *Live) cursor() cursor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return cursor{l.windows.next, l.rates.next, l.alerts.next, l.flows, l.stats, l.ended}
+	return cursor{l.windows.next, l.rates.next, l.alerts.next, l.changes, l.stats, l.ended}
 }
 
 // between returns what a Live was told after one cursor and up to another. Statistics and the mix of applications are always
@@ -292,7 +323,7 @@ func (l *Live) between(from, to cursor, explain func(*event.Alert) string) (s St
 	if to.stats != from.stats {
 		s.Stats = l.stats
 	}
-	if to.flows != from.flows {
+	if to.apps != from.apps {
 		s.Apps = l.mix()
 	}
 	l.mu.Unlock()

@@ -247,3 +247,15 @@ func TestSlowAndMany(t *testing.T) {
 		t.Errorf("%d follow, %d slow, %d refused", now, slow, refused)
 	}
 }
+
+// TestMixOfWindows has windows tell what passes: flows that end later do not tell it again.
+func TestMixOfWindows(t *testing.T) {
+	l := NewLive()
+	l.Observe(&event.Event{Nanos: 5, Type: event.TypeFlow, Flow: &event.Flow{App: "dns", PacketsToServer: 2, PayloadToServer: 60}})
+	l.Observe(&event.Event{Nanos: 1e9, Type: event.TypeWindow, Window: &event.Window{Apps: []event.Share{{App: "dns", Packets: 2, Payload: 60}, {App: "dns", Novel: true, Packets: 9}}}})
+	l.Observe(&event.Event{Nanos: 5, Type: event.TypeFlow, Flow: &event.Flow{App: "dns", PacketsToServer: 2, PayloadToServer: 60, BytesToServer: 100}})
+	want := []Total{{Name: "dns", Novel: true, Packets: 9}, {Name: "dns", Flows: 1, Packets: 2, Payload: 60, Bytes: 100}}
+	if got := l.mix(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}

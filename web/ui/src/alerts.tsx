@@ -1,6 +1,7 @@
 import { useRef, useState } from "preact/hooks";
-import { type AlertWhole, type Count, type Feature, type Flow, type Incident, type IncidentWhole, post, url, type VerdictName } from "./api";
+import { type AlertWhole, type Count, type Feature, type Flow, type Incident, type IncidentWhole, post, type Status, url, type VerdictName } from "./api";
 import { Part } from "./bars";
+import { Exclude, Exclusions } from "./exclude";
 import { count, duration, percent, plain, time, unix } from "./format";
 import { flowColumns } from "./flows";
 import { useLive } from "./live";
@@ -10,7 +11,7 @@ import { Table } from "./table";
 import { useGet, useKey } from "./use";
 import { Verdict } from "./verdict";
 
-export function Alerts() {
+export function Alerts(p: { status: Status | undefined }) {
   const live = useLive();
   const { query } = useView();
   const range = rangeOf(query, live.now);
@@ -59,13 +60,14 @@ export function Alerts() {
             ]}
           />
         </section>
-        {chosen ? <IncidentView key={chosen} id={chosen} changed={list.again} /> : incidents.length > 0 && <p class="empty hint">Choose an incident, or press <kbd>j</kbd>.</p>}
+        {chosen ? <IncidentView key={chosen} id={chosen} evidence={p.status?.evidence ?? false} changed={list.again} /> : incidents.length > 0 && <p class="empty hint">Choose an incident, or press <kbd>j</kbd>.</p>}
       </div>
+      <Exclusions />
     </>
   );
 }
 
-function IncidentView(p: { id: string; changed: () => void }) {
+function IncidentView(p: { id: string; evidence: boolean; changed: () => void }) {
   const { query } = useView();
   const live = useLive();
   const incident = useGet<IncidentWhole>(`/incidents/${encodeURIComponent(p.id)}`, {}, live.alerts.length);
@@ -76,6 +78,7 @@ function IncidentView(p: { id: string; changed: () => void }) {
   const alert = useGet<AlertWhole>(id ? `/alerts/${encodeURIComponent(id)}` : "");
   const [note, setNote] = useState("");
   const [error, setError] = useState("");
+  const [exclude, setExclude] = useState(false);
   const noteBox = useRef<HTMLInputElement>(null);
   const judge = (verdict: VerdictName) => {
     post(`/alerts/${encodeURIComponent(p.id)}/verdict`, { verdict, note })
@@ -88,7 +91,7 @@ function IncidentView(p: { id: string; changed: () => void }) {
       })
       .catch((e: Error) => setError(e.message));
   };
-  useKey({ c: () => judge("confirmed"), d: () => judge("dismissed"), o: () => judge("open"), n: () => noteBox.current?.focus(), Escape: () => change({ incident: null, alert: null, at: null }) });
+  useKey({ c: () => judge("confirmed"), d: () => judge("dismissed"), o: () => judge("open"), n: () => noteBox.current?.focus(), x: () => setExclude(true), Escape: () => change({ incident: null, alert: null, at: null }) });
   if (incident.error) return <p class="error">{incident.error}</p>;
   if (!one) return <p class="empty">Loading…</p>;
   return (
@@ -120,9 +123,17 @@ function IncidentView(p: { id: string; changed: () => void }) {
             Reopen <kbd>o</kbd>
           </button>
         )}
+        <button type="button" onClick={() => setExclude(true)}>
+          Exclude… <kbd>x</kbd>
+        </button>
         <a href={url(`/alerts/${one.id}/export`)} download>
           Export JSON
         </a>
+        {p.evidence && (
+          <a href={url(`/alerts/${one.id}/packets`)} download>
+            Packets of the incident
+          </a>
+        )}
       </form>
       {error && <p class="error">{error}</p>}
       {one.list.length > 1 && (
@@ -142,12 +153,13 @@ function IncidentView(p: { id: string; changed: () => void }) {
         />
       )}
       {alert.error && <p class="error">{alert.error}</p>}
-      {alert.data && <AlertView of={alert.data} />}
+      {alert.data && <AlertView of={alert.data} evidence={p.evidence} />}
+      {exclude && alert.data && <Exclude of={alert.data} close={() => setExclude(false)} />}
     </article>
   );
 }
 
-function AlertView(p: { of: AlertWhole }) {
+function AlertView(p: { of: AlertWhole; evidence: boolean }) {
   const { alert, id } = p.of;
   const since = unix(alert.start);
   const until = since + alert.length;
@@ -176,18 +188,32 @@ function AlertView(p: { of: AlertWhole }) {
           { head: "feature", cell: (f) => f.name },
           { head: "observed", cell: (f) => plain(f.observed), value: (f) => f.observed, right: true },
           { head: "expected", cell: (f) => plain(f.expected), value: (f) => f.expected, right: true },
+          { head: "usual", cell: (f) => (f.usual ? `${plain(f.usual[0])} – ${plain(f.usual[1])}` : "–"), right: true },
           { head: "share", cell: (f) => percent(f.share / alert.score), value: (f) => f.share, right: true },
-          { head: "of the score", cell: (f) => <Part of={f.share / largest} />, value: (f) => f.share / alert.score, wide: true },
+          { head: "of the score", cell: (f) => <Part of={f.share / largest} />, value: (f) => f.share / alert.score },
+          { head: "moved by", cell: moved, wide: true },
         ]}
       />
-      {alert.evidence.how && (
+      {(alert.evidence.how || (p.evidence && alert.evidence.packets)) && (
         <div class="evidence">
           <h3>Packets</h3>
-          <p class="dim">This cuts the packets of the window out of the captures:</p>
-          <pre>{alert.evidence.how}</pre>
-          <button type="button" onClick={() => void navigator.clipboard.writeText(alert.evidence.how ?? "")}>
-            Copy
-          </button>
+          {p.evidence && alert.evidence.packets ? (
+            <p>
+              <a href={url(`/alerts/${id}/packets`)} download>
+                {count(alert.evidence.packets)} packets as pcapng
+              </a>
+              {alert.evidence.exact && <span class="dim"> – run over them, the window gets the same score again</span>}
+            </p>
+          ) : null}
+          {alert.evidence.how && (
+            <>
+              <p class="dim">This cuts the packets of the window out of the captures:</p>
+              <pre>{alert.evidence.how}</pre>
+              <button type="button" onClick={() => void navigator.clipboard.writeText(alert.evidence.how ?? "")}>
+                Copy
+              </button>
+            </>
+          )}
         </div>
       )}
       <h3>
@@ -207,6 +233,10 @@ function AlertView(p: { of: AlertWhole }) {
     </>
   );
 }
+
+// moved says whose packets moved a feature, and from what to what.
+const moved = (f: Feature): string =>
+  (f.movers ?? []).map((m) => `${m.by === "dest_port" ? "port " : m.by === "src_ip" ? "from " : m.by === "dest_ip" ? "to " : ""}${m.name || "no label"} ${plain(m.observed)} (usual ${plain(m.usual)})`).join("; ");
 
 function Counts(p: { title: string; of: Count[]; all: number; link: string }) {
   return (

@@ -62,6 +62,7 @@ export interface Status {
   source: string;
   watching: boolean;
   models: string[];
+  evidence: boolean;
   history: { oldest: number | null; newest: number | null; flows: number; windows: number; alerts: number; incidents: number; segments: number; bytes: number };
   clients: { following: number; dropped_slow: number; refused: number };
 }
@@ -124,11 +125,48 @@ export interface Count {
   packets: number;
 }
 
+export interface Mover {
+  by: "src_ip" | "dest_ip" | "dest_port" | "app";
+  name: string;
+  observed: number;
+  usual: number;
+  part: number;
+}
+
 export interface Feature {
   name: string;
   observed: number;
   expected: number;
   share: number;
+  usual?: [number, number];
+  movers?: Mover[];
+}
+
+export interface Exclusion {
+  id: number;
+  host: string;
+  port: number;
+  app: string;
+  feature: string;
+  from: string;
+  to: string;
+  until: string | null;
+  note: string;
+  who: string;
+  at: string;
+  alert: string;
+  suppressed: number;
+}
+
+export interface Trial {
+  id: number | null;
+  asked: number;
+  asked_matches: number;
+  alerts: number;
+  matches: number;
+  incidents: number;
+  incidents_touched: number;
+  incidents_whole: number;
 }
 
 export interface AlertWhole {
@@ -145,8 +183,9 @@ export interface AlertWhole {
     lost: number;
     model: string;
     features: Feature[];
+    apps_moved?: Mover[];
     top: { src_ips: Count[]; dest_ips: Count[]; dest_ports: Count[]; apps?: Count[] };
-    evidence: { start: string; end: string; files?: string; how?: string };
+    evidence: { start: string; end: string; files?: string; how?: string; packets?: number; exact?: boolean };
   };
 }
 
@@ -192,6 +231,7 @@ export function url(path: string, params: Params = {}): string {
 
 async function answer<T>(r: Response): Promise<T> {
   if (r.status === 401) throw new Error("this browser is not let in any more: open a new link (see the docs on the dashboard)");
+  if (r.status === 204) return undefined as T;
   const data: unknown = await r.json();
   if (!r.ok) throw new Error((data as { error?: string }).error ?? `status ${r.status}`);
   return data as T;
@@ -208,4 +248,8 @@ export async function post<T>(path: string, body?: unknown): Promise<T> {
     init.body = JSON.stringify(body);
   }
   return answer<T>(await fetch(url(path), init));
+}
+
+export async function remove(path: string): Promise<void> {
+  await answer<void>(await fetch(url(path), { method: "DELETE" }));
 }

@@ -23,7 +23,7 @@ const keys: [string, string][] = [
   ["1 – 5", "pages"],
   ["j, k", "next and previous incident"],
   ["c, d, o", "confirm, dismiss, reopen the incident"],
-  ["n", "note on the incident"],
+  ["n, x", "note on the incident, exclude"],
   ["/", "search"],
   ["← →", "move a chart that has the focus"],
   ["+ −", "zoom a chart that has the focus"],
@@ -84,7 +84,7 @@ function App() {
         </button>
       </header>
       <main id="main" ref={main} tabIndex={-1}>
-        {page === "/alerts" ? <Alerts /> : page === "/flows" ? <Flows /> : page === "/unknown" ? <Unknown /> : page === "/models" ? <Models /> : <Now status={status.data} />}
+        {page === "/alerts" ? <Alerts status={status.data} /> : page === "/flows" ? <Flows /> : page === "/unknown" ? <Unknown /> : page === "/models" ? <Models /> : <Now status={status.data} />}
       </main>
       <footer class="dim">weir {status.data?.version}; times are UTC</footer>
       {help && (
