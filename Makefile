@@ -9,10 +9,25 @@ SOAK     ?= 1h
 
 .PHONY: build test lint unit race fuzz soak bench onnxruntime demo generate clean
 
+# With the dashboard where Node and npm are there to build it; the API is in every weir.
+NODE := $(shell command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' && echo yes)
 build:
+ifeq ($(NODE),yes)
+	$(MAKE) ui
+	$(GO) build -tags ui -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
+else
+	@echo 'weir is built WITHOUT its dashboard, for want of Node 20.19 or later with npm; its API is there'
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
+endif
 
-test: lint unit race fuzz
+UI := web/ui
+ui: $(UI)/dist/index.html
+$(UI)/dist/index.html: $(UI)/node_modules/.package-lock.json $(UI)/index.html $(UI)/vite.config.ts $(UI)/tsconfig.json $(wildcard $(UI)/src/* $(UI)/public/*)
+	cd $(UI) && npm run --silent check && npm run --silent build -- --logLevel warn
+$(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.json
+	cd $(UI) && npm ci --no-audit --no-fund
+
+test: lint unit race fuzz browser
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w .'; exit 1; }
@@ -21,13 +36,13 @@ lint:
 	GOARCH=arm64 $(GO) vet ./internal/kernel/... ./nn/...
 
 unit:
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 	$(GO) test -tags purego ./internal/kernel ./nn/...
 
 # The race detector needs cgo and a C compiler; the binary never does. .ci/run installs one.
 race:
 	@if command -v "$$($(GO) env CC)" >/dev/null; then \
-	  set -x; CGO_ENABLED=1 $(GO) test -race -short ./...; \
+	  set -x; CGO_ENABLED=1 $(GO) test -timeout 30m -race -short ./...; \
 	else \
 	  echo 'NOT CHECKED for data races: the race detector needs a C compiler (apt-get install gcc libc6-dev)'; \
 	fi
@@ -53,6 +68,18 @@ onnxruntime:
 soak:
 	WEIR_REQUIRE=live SOAK=$(SOAK) $(GO) test ./cmd/weir -run '^TestSoak$$' -v -count 1 -timeout 0
 
+# The dashboard as a person uses it, in a real browser. .ci/run installs one, and says that it must be there.
+browser:
+ifeq ($(NODE),yes)
+	$(MAKE) ui
+	@command -v chromium >/dev/null || echo 'NOT CHECKED in a browser: there is no chromium'
+	$(GO) vet -tags 'ui browser' ./web
+	$(GO) test -tags 'ui browser' -timeout 9m ./web
+else
+	@case "$$WEIR_REQUIRE" in *browser*) echo 'no Node 20.19 or later with npm'; exit 1;; esac
+	@echo 'NOT CHECKED: the dashboard, for want of Node 20.19 or later with npm'
+endif
+
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
@@ -63,4 +90,4 @@ demo: build
 	./lab/demo.sh $(ARGS)
 
 clean:
-	rm -rf bin models
+	rm -rf bin models $(UI)/dist $(UI)/node_modules

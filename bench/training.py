@@ -10,7 +10,7 @@ of gradients and AdamW, on random data, with one thread. The networks are those 
 flows have ten packets, cross-entropies have label smoothing, batch statistics are those of the whole batch in PyTorch
 and those of shards in weir. PyTorch runs image networks in both orders of memory, channels first and last, and the
 faster one counts. Printed is a Markdown table: medians of the rounds of processor time (user and system), and of the
-ratios within a round.
+ratios within a round, and the time that the fastest step of all took with one worker and with two.
 """
 import argparse, os, platform, re, statistics, subprocess, sys, time
 
@@ -161,13 +161,18 @@ class Trainer:
         return (time.process_time() - before) * 1000 / steps
 
 
-def weir(args, name, steps, workers=1):
-    """Return the milliseconds of processor time and of time passed of a step."""
+def run(args, name, workers, steps, rounds):
+    """Train in weir and return the milliseconds of processor time and of time passed of a step, for each round."""
     network, profile = name.split("-")
-    out = subprocess.run([args.weir, "-network", network, "-profile", profile, "-batch", str(args.batch), "-steps", str(steps),
-                          "-workers", str(workers), "-rounds", "1"], check=True, capture_output=True, text=True,
+    out = subprocess.run([args.weir, "-network", network, "-profile", profile, "-batch", str(args.batch), "-workers", str(workers),
+                          "-steps", str(steps), "-rounds", str(rounds)], check=True, capture_output=True, text=True,
                          env=dict(os.environ, GOMAXPROCS=str(workers))).stdout
-    return [float(v) for v in re.match(r"([0-9.]+) ms of CPU, ([0-9.]+) ms passed", out).groups()]
+    return [[float(v) for v in pair] for pair in re.findall(r"([0-9.]+) ms of CPU, ([0-9.]+) ms passed", out)]
+
+
+def fastest(args, name, workers, steps):
+    """Return the time that the fastest of many steps took: on a shared machine the others waited for a processor."""
+    return min(passed for _, passed in run(args, name, workers, 1, steps))
 
 
 def main():
@@ -182,8 +187,8 @@ def main():
     torch.manual_seed(1)
     print("PyTorch %s, OPENBLAS_CORETYPE=%s, batch %d, %s" % (
         torch.__version__, os.environ.get("OPENBLAS_CORETYPE", ""), args.batch, platform.machine()))
-    print("| network | weir: ms of CPU per step | PyTorch | ratio | weir, two workers over one (time passed) |")
-    print("|---|---|---|---|---|")
+    print("| network | weir: ms of CPU per step | PyTorch | ratio | fastest step, one worker: ms | two workers | ratio |")
+    print("|---|---|---|---|---|---|---|")
     for name in args.networks.split(","):
         trainers = [Trainer(NETWORKS[name], args.batch)]
         if name == "packet-paper":
@@ -191,16 +196,17 @@ def main():
         for t in trainers:
             t.measure(3)
         steps = max(5, int(args.seconds * 1000 / trainers[0].measure(3)))
-        ours, theirs, ratios, scaling = [], [], [], []
+        ours, theirs, ratios, one, two = [], [], [], [], []
         for _ in range(args.rounds):
-            one, passed = weir(args, name, steps)
+            own = run(args, name, 1, steps, 1)[0][0]
             other = min(t.measure(steps) for t in trainers)
-            ours.append(one)
+            ours.append(own)
             theirs.append(other)
-            ratios.append(other / one)
-            scaling.append(passed / weir(args, name, steps, 2)[1])
-        print("| %s | %.2f | %.2f | %.2f | %.2f (best %.2f) |" % (
-            name, statistics.median(ours), statistics.median(theirs), statistics.median(ratios), statistics.median(scaling), max(scaling)))
+            ratios.append(other / own)
+            one.append(fastest(args, name, 1, 4 * steps))
+            two.append(fastest(args, name, 2, 8 * steps))
+        print("| %s | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f |" % (
+            name, statistics.median(ours), statistics.median(theirs), statistics.median(ratios), min(one), min(two), min(one) / min(two)))
         sys.stdout.flush()
 
 

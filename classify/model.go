@@ -148,8 +148,9 @@ func (m *Model) step(e *Engine, t *Track, in *Input) step {
 		return s
 	}
 	s.flow = probabilities(flow, m.FlowTemperature)
+	t.last = true
 	for c, p := range s.flow {
-		t.logs[c] = logProb(p)
+		t.logs[c] = float64(p)
 	}
 	_, confidence := best(s.flow)
 	s.final = s.final || confidence >= float32(m.Arch.Early) && m.novelty(e, t) < 1
@@ -162,6 +163,9 @@ func (m *Model) step(e *Engine, t *Track, in *Input) step {
 func (t *Track) decide(dst []float32) (logs []float32, answer Answer) {
 	dst = dst[:0]
 	for _, v := range t.logs {
+		if t.last {
+			v = logProb(float32(v))
+		}
 		dst = append(dst, float32(v))
 	}
 	normalise(dst)

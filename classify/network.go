@@ -246,6 +246,7 @@ type Track struct {
 	h, c    []float32 // of the LSTM
 	sum     []float32 // of the packet network's encodings
 	logs    []float64 // logarithms of what the flow is so far, by class, see Model.step
+	last    bool      // logs holds the flow network's last probabilities instead: only the decision needs their logarithms
 }
 
 // NewTrack returns the track of a flow that has begun.

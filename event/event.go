@@ -98,6 +98,15 @@ type Window struct {
 	Model  string `json:"model"`
 
 	Vector *window.Vector `json:"-"` // the 53 features; for history, lines do not bear them
+	Apps   []Share        `json:"-"` // what passed, by application; for who watches, lines do not bear it. nil without labels
+}
+
+// Share is what of a window's packets belongs to flows of an application, by the label that each had when they passed.
+type Share struct {
+	App     string // "": no label
+	Novel   bool   // unlike everything in training
+	Packets uint64
+	Payload uint64 // bytes
 }
 
 // Alert is an anomalous window with its explanation.

@@ -233,7 +233,7 @@ type segment struct {
 }
 
 // segmentBytes is the size of a segment: many to a ring, so that little goes at a time and little is searched for a window.
-func (d *disk) segmentBytes() int64 { return min(max(d.o.RingBytes/64, 1<<20), 16<<20) }
+func (d *disk) segmentBytes() int64 { return min(max(d.o.RingBytes/256, 1<<20), 16<<20) }
 
 func (d *disk) windowPath(start int64) string {
 	return filepath.Join(d.dir, keptDir, d.key, windowFile(start))
@@ -473,7 +473,7 @@ func (d *disk) keep(windows []Window) (err error) {
 			}
 		}
 	}
-	return err
+	return errors.Join(err, syncDir(filepath.Join(d.dir, keptDir, d.key)))
 }
 
 // largest is how much of the room for kept windows one of them may take: a flood must not push out all others.
@@ -531,7 +531,7 @@ func (d *disk) finish(s *slice) (err error) {
 	}
 	d.kept = append(d.kept, kept{path, size})
 	d.keptBytes += size
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
 // syncDir makes the names in a directory last. Windows cannot, and keeps them itself.

@@ -51,21 +51,34 @@ func (t *Table) timeout(c *cell) EndReason {
 type ending struct {
 	first uint64 // Flow.FirstPacket
 	cell  uint32
+	tag   uint32 // of the flow's hash, once fetchEnding was called
 }
 
 func sortEnding(e []ending) {
 	slices.SortFunc(e, func(a, b ending) int { return cmp.Compare(a.first, b.first) })
 }
 
-// endingSoon brings what ending the next flows of a list will need into the caches: some two groups
-// ahead the cell, one group ahead the bucket.
-func (t *Table) endingSoon(next []ending) {
-	if len(next) > 2*group {
-		prefetch(unsafe.Pointer(t.cell(next[2*group].cell)))
+// endEach ends flows one after the other. What that will need comes into the caches meanwhile: some two
+// groups ahead the cell, one group ahead the bucket.
+func (t *Table) endEach(list []ending, reason func(*cell) EndReason) {
+	for i := range list[:min(group, len(list))] {
+		t.fetchEnding(&list[i])
 	}
-	if len(next) > group {
-		prefetch(unsafe.Pointer(t.index.home(t.hashOf(t.cell(next[group].cell)))))
+	for i, e := range list {
+		if i+2*group < len(list) {
+			prefetch(unsafe.Pointer(t.cell(list[i+2*group].cell)))
+		}
+		if i+group < len(list) {
+			t.fetchEnding(&list[i+group])
+		}
+		t.endTagged(e.cell, e.tag, reason(t.cell(e.cell)))
 	}
+}
+
+func (t *Table) fetchEnding(e *ending) {
+	hash := t.hashOf(t.cell(e.cell))
+	e.tag = tagOf(hash)
+	prefetch(unsafe.Pointer(t.index.home(hash)))
 }
 
 // Sweep ends the flows whose time is over at now, in order of their first packets. Between two flows
@@ -98,10 +111,7 @@ func (t *Table) Sweep(now int64) {
 		t.due = min(t.due, b.due)
 	}
 	sortEnding(list)
-	for i, e := range list {
-		t.endingSoon(list[i:])
-		t.end(e.cell, t.timeout(t.cell(e.cell)))
-	}
+	t.endEach(list, t.timeout)
 	t.ending = reuse(list)
 }
 
@@ -119,7 +129,7 @@ func (t *Table) look(list []ending, block int, now int64) (over []ending, due in
 		if d := t.deadline(c); d > now {
 			due = min(due, d)
 		} else {
-			list = append(list, ending{t.firstPacket(c), n})
+			list = append(list, ending{first: t.firstPacket(c), cell: n})
 		}
 	}
 	return list, due
@@ -199,14 +209,15 @@ func (t *Table) FlushBefore(reason EndReason, before uint64) {
 func (t *Table) endBefore(now int64, before uint64, reason func(*cell) EndReason) {
 	for {
 		p := t.partsAt(now)
-		if len(p.next) == 0 || p.next[0].first >= before && before != math.MaxUint64 {
+		n := len(p.next)
+		if before != math.MaxUint64 {
+			n, _ = slices.BinarySearchFunc(p.next, before, func(e ending, before uint64) int { return cmp.Compare(e.first, before) })
+		}
+		if n == 0 {
 			break
 		}
-		t.endingSoon(p.next)
-		n := p.next[0].cell
-		p.next = p.next[1:]
-		t.end(n, reason(t.cell(n)))
-		p.ended = t.ended
+		t.endEach(p.next[:n], reason)
+		p.next, p.ended = p.next[n:], t.ended
 	}
 	if p := &t.parts; before == math.MaxUint64 {
 		*p = parts{all: reuse(p.all)}
@@ -228,7 +239,7 @@ func (t *Table) gather(list []ending, now int64, most int) (next []ending, befor
 	}
 	t.eachOver(now, func(n uint32, c *cell) {
 		if first := t.firstPacket(c); first < before || before == math.MaxUint64 {
-			list = append(list, ending{first, n})
+			list = append(list, ending{first: first, cell: n})
 		}
 	})
 	sortEnding(list)

@@ -162,12 +162,12 @@ func (x *index) split(n uint32, hash uint64) {
 	}
 }
 
-// remove takes the entry of a cell out.
-func (x *index) remove(hash uint64, cell uint32) {
-	n := x.pageOf(hash)
+// remove takes the entry of a cell out. A tag names its page too, since no page is deeper than a tag is long.
+func (x *index) remove(tag, cell uint32) {
+	n := x.pageOf(uint64(tag) << 32)
 	p := x.page(n)
 	for distance := range uint32(numBuckets) {
-		at := tagOf(hash) + distance
+		at := tag + distance
 		for i, c := range p.home(at).cells {
 			if c == cell {
 				p.fill(at, i)

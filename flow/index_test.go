@@ -88,7 +88,7 @@ func TestIndexAgreesWithMap(t *testing.T) {
 		for i := range uint32(60_000) {
 			if grows := i < 30_000; rng.IntN(4) == 0 == grows && len(cells) > 0 {
 				k := rng.IntN(len(cells))
-				x.remove(entries[cells[k]], cells[k])
+				x.remove(tagOf(entries[cells[k]]), cells[k])
 				delete(entries, cells[k])
 				cells[k] = cells[len(cells)-1]
 				cells = cells[:len(cells)-1]

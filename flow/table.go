@@ -287,6 +287,11 @@ func (t *Table) start(at *expected, e ends, salt uint64, nanos int64) uint32 {
 
 // end takes a flow out of the table.
 func (t *Table) end(n uint32, reason EndReason) {
+	t.endTagged(n, tagOf(t.hashOf(t.cell(n))), reason)
+}
+
+// endTagged is end for a flow of whose hash the tag is known.
+func (t *Table) endTagged(n, tag uint32, reason EndReason) {
 	c := t.cell(n)
 	if c.closed() {
 		reason = EndOfFlow
@@ -298,7 +303,7 @@ func (t *Table) end(n uint32, reason EndReason) {
 	if c.side != 0 {
 		r.Opening = t.pool.payloads(t.sideCell(c.side).opening, r.Opening)
 	}
-	t.index.remove(t.hashOf(c), n)
+	t.index.remove(tag, n)
 	t.blocks[n/blockLen].flows &^= 1 << (n % blockLen)
 	t.alive--
 	t.ended++

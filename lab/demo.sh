@@ -3,8 +3,8 @@
 # SYN flood and an application that training never saw, and show what weir finds. Everything it
 # writes is below bin/demo.
 #
-#   lab/demo.sh          go on until stopped, once there is something to serve
-#   lab/demo.sh --exit   stop after the replay
+#   lab/demo.sh          show it in the dashboard as it goes on, until stopped
+#   lab/demo.sh --exit   the same, faster, and stop after the replay
 set -eu
 cd "$(dirname "$0")/.."
 weir=bin/weir
@@ -23,10 +23,16 @@ $weir $models train apps --data samples/apps --epochs 8 --refit=false
 say "2. Learn what is normal from ten minutes of ordinary traffic (samples/normal.pcapng.zst)"
 $weir $models train anomaly -r samples/normal.pcapng.zst --window 1s
 
-say "3. Replay another day: a port scan, a SYN flood, and MQTT, which training never saw (samples/demo.pcapng.zst)"
-$weir $models run -r samples/demo.pcapng.zst --apps apps --anomaly anomaly -o "$out/events.jsonl" --report "$out/report.html"
-
-say "4. How good is the detector? The lab knows when it attacked"
+say "3. How good is the detector? The lab knows when it attacked"
 $weir $models eval anomaly -r samples/demo.pcapng.zst --labels samples/demo.intervals.csv --report "$out/anomaly.html"
 
-say "The report with figures is $out/report.html, the evaluation $out/anomaly.html, the events are $out/events.jsonl"
+say "4. Replay another day: a port scan, a SYN flood, and MQTT, which training never saw (samples/demo.pcapng.zst)"
+echo "The report with figures will be $out/report.html, the evaluation is $out/anomaly.html, the events are $out/events.jsonl"
+run="run -r samples/demo.pcapng.zst --apps apps --anomaly anomaly -o $out/events.jsonl --report $out/report.html
+  --store $out/history --http 127.0.0.1:0 --http-token $out/token"
+if [ "${1-}" = --exit ]; then
+  $weir $models $run --speed 60 --exit
+else
+  say "Open the link in a browser: four minutes pass in half of one, and Ctrl-C ends"
+  $weir $models $run --speed 8
+fi

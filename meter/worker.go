@@ -6,6 +6,7 @@ import (
 
 	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/flow"
+	"github.com/weirnet/weir/packet"
 	"github.com/weirnet/weir/window"
 )
 
@@ -141,8 +142,10 @@ func (w *worker) update(it *item) {
 		f.Release()
 	}
 	if it.counted {
-		if class := f.Label().Class; class != flow.NoClass {
-			w.windows.Label(it.nanos, class)
+		label, payload := f.Label(), 0
+		if it.headers.Has&packet.HasPayload != 0 {
+			payload = it.headers.PayloadWireLen
 		}
+		w.windows.Label(it.nanos, label.Class, label.Novel, payload)
 	}
 }

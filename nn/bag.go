@@ -37,11 +37,10 @@ func NewBag(name string, count, size int) *Bag {
 func (b *Bag) Forward(index []uint16, counts []int) []float32 {
 	b.index, b.counts = index, counts
 	b.y = sized(b.y, len(counts)*b.Size)
-	clear(b.y)
 	at := 0
 	for i, n := range counts {
 		y := b.y[i*b.Size : (i+1)*b.Size]
-		kernel.GatherRows(y, b.Weight.Value, index[at:at+n])
+		kernel.SumRows(y, b.Weight.Value, index[at:at+n])
 		kernel.Scale(y, bagScale(n))
 		at += n
 	}

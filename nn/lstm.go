@@ -134,6 +134,8 @@ type lstmLayer struct {
 	wx, wh, bx, bh *Param
 
 	x     []float32 // packed input, not owned
+	reach reach     // of the rows of x
+	short bool      // some rows of x end before others
 	gates []float32 // (rows, 4, hidden): activated; in backward their gradients
 	c     []float32 // (rows, hidden)
 	tanhC []float32
@@ -163,12 +165,18 @@ func newLSTMLayer(name string, k, in, hidden int) *lstmLayer {
 // i·stride.
 func (l *lstmLayer) input(gates, x []float32, n, stride int) {
 	width := 4 * l.hidden
+	l.bias(gates[:n*width])
+	kernel.Gemm(false, false, n, width, l.in, x, stride, l.wx.Value, width, 1, gates, width)
+}
+
+// bias fills rows of gates with b + b'.
+func (l *lstmLayer) bias(gates []float32) {
+	width := 4 * l.hidden
 	first := gates[:width]
 	for j, v := range l.bx.Value {
 		first[j] = v + l.bh.Value[j]
 	}
-	fillRows(gates[width:n*width], first)
-	kernel.Gemm(false, false, n, width, l.in, x, stride, l.wx.Value, width, 1, gates, width)
+	fillRows(gates[width:], first)
 }
 
 func (l *lstmLayer) forward(x []float32, p *packing) []float32 {
@@ -179,7 +187,12 @@ func (l *lstmLayer) forward(x []float32, p *packing) []float32 {
 	if n == 0 {
 		return l.h
 	}
-	l.input(l.gates, x, n, l.in)
+	if l.short = l.reach.set(x, l.in); l.short {
+		l.bias(l.gates)
+		l.reach.multiply(l.gates, l.wx.Value, width)
+	} else {
+		l.input(l.gates, x, n, l.in)
+	}
 	for t := range p.steps() {
 		lo, hi := p.start[t], p.start[t+1]
 		gates := l.gates[lo*width : hi*width]
@@ -226,14 +239,18 @@ func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
 			kernel.Gemm(false, false, hi-lo, hid, width, gates, width, l.whT, hid, 1, dh[prev*hid:], hid)
 		}
 	}
-	kernel.Gemm(true, false, l.in, width, n, l.x, l.in, l.gates, width, 1, l.wx.grad(), width)
+	if l.short {
+		l.reach.weightGrad(l.wx.grad(), l.gates, width)
+	} else {
+		l.wx.addGrad(l.x, l.gates, n, l.in, width, l.in)
+	}
 	if n > first {
 		l.hPrev = sized(l.hPrev, (n-first)*hid)
 		for t := 1; t < p.steps(); t++ {
 			size := (p.start[t+1] - p.start[t]) * hid
 			copy(l.hPrev[(p.start[t]-first)*hid:][:size], l.h[p.start[t-1]*hid:])
 		}
-		kernel.Gemm(true, false, hid, width, n-first, l.hPrev, hid, l.gates[first*width:], width, 1, l.wh.grad(), width)
+		l.wh.addGrad(l.hPrev, l.gates[first*width:], n-first, hid, width, hid)
 	}
 	kernel.AddColumnSums(l.bx.grad(), l.gates)
 	kernel.AddColumnSums(l.bh.grad(), l.gates)

@@ -31,7 +31,7 @@ func (s *Sensor) window(w *window.Window) {
 	end := w.Start + int64(w.Length)
 	out := event.Window{
 		Start: event.Time(w.Start), Length: w.Length.Seconds(), Packets: w.Packets(),
-		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Unsure: unsure, Model: s.cfg.AnomalyName, Vector: &v,
+		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Unsure: unsure, Model: s.cfg.AnomalyName, Vector: &v, Apps: s.mix(w),
 	}
 	if r.Scored {
 		out.Score = &r.Score
@@ -44,7 +44,9 @@ func (s *Sensor) window(w *window.Window) {
 		s.summary.Timeline = append(s.summary.Timeline, Point{w.Start, r.Score, r.Threshold, r.Anomalous})
 	}
 	seen := s.samples.take(index)
-	seen.apps = append(seen.apps, w.Labels()...)
+	for _, l := range labelled(w) {
+		seen.apps = append(seen.apps, l.Packets)
+	}
 	if !r.Anomalous {
 		s.samples.usually(seen)
 		return
@@ -94,12 +96,36 @@ func surplus(v *window.Vector, r *anomaly.Result) bool {
 	return sum >= r.Threshold
 }
 
+// labelled returns what of a window belongs to labels, by class.
+func labelled(w *window.Window) []window.Labelled {
+	all := w.Labels()
+	return all[min(1, len(all)):]
+}
+
+// mix returns what passed in a window, by application.
+func (s *Sensor) mix(w *window.Window) []event.Share {
+	var all []event.Share
+	for slot, l := range w.Labels() {
+		name := ""
+		if slot > 0 {
+			name = s.cfg.Apps.Labels[slot-1]
+		}
+		if n := l.Packets - l.NovelPackets; n > 0 {
+			all = append(all, event.Share{App: name, Packets: n, Payload: l.Payload - l.NovelPayload})
+		}
+		if l.NovelPackets > 0 {
+			all = append(all, event.Share{App: name, Novel: true, Packets: l.NovelPackets, Payload: l.NovelPayload})
+		}
+	}
+	return all
+}
+
 // apps returns the packets of a window by application, most first.
 func (s *Sensor) apps(w *window.Window) []event.Count {
 	var counts []event.Count
-	for class, n := range w.Labels() {
-		if n > 0 {
-			counts = append(counts, event.Count{Name: s.cfg.Apps.Labels[class], Packets: n})
+	for class, l := range labelled(w) {
+		if l.Packets > 0 {
+			counts = append(counts, event.Count{Name: s.cfg.Apps.Labels[class], Packets: l.Packets})
 		}
 	}
 	slices.SortFunc(counts, func(a, b event.Count) int {

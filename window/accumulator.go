@@ -42,11 +42,11 @@ func (a *Accumulator) Add(nanos int64, h *packet.Headers) {
 	a.current.Add(h)
 }
 
-// Label counts a packet, which Add has counted in the window of its time, as one of a flow that bears the label
-// class, not less than 0.
-func (a *Accumulator) Label(nanos int64, class int32) {
+// Label counts a packet, which Add has counted in the window of its time, and the bytes of its payload as those of a flow that
+// bears the label class, -1 for none.
+func (a *Accumulator) Label(nanos int64, class int32, novel bool, payload int) {
 	if nanos >= a.start && nanos < a.end || a.turn(nanos) {
-		a.current.label(class)
+		a.current.label(class, novel, payload)
 	}
 }
 

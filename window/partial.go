@@ -42,7 +42,7 @@ type Partial struct {
 	srcAddrs, dstAddrs addrTally
 	srcPorts, dstPorts portTally
 
-	labels []uint64 // packets of flows with a label, by its class
+	labels []Labelled // by the class of the label, plus one
 
 	// The addresses and ports of the last packets, which are not in the tallies yet: they wait for
 	// memory together.
@@ -111,17 +111,37 @@ func (p *Partial) Add(h *packet.Headers) {
 	}
 }
 
-// label counts a packet under the class of its flow's label.
-func (p *Partial) label(class int32) {
-	for int(class) >= len(p.labels) {
-		p.labels = append(p.labels, 0)
-	}
-	p.labels[class]++
+// Labelled is what the packets of flows with the same label add up to.
+type Labelled struct {
+	Packets, Payload           uint64 // payload in bytes
+	NovelPackets, NovelPayload uint64 // of them: of flows unlike training
 }
 
-// Labels returns how many of the packets belong to flows with a label, by its class. The slice is valid as long as p
-// is not changed.
-func (p *Partial) Labels() []uint64 { return p.labels }
+func (l *Labelled) add(o *Labelled) {
+	l.Packets += o.Packets
+	l.Payload += o.Payload
+	l.NovelPackets += o.NovelPackets
+	l.NovelPayload += o.NovelPayload
+}
+
+// label counts a packet with its payload under the class of its flow's label.
+func (p *Partial) label(class int32, novel bool, payload int) {
+	slot := int(class) + 1
+	for slot >= len(p.labels) {
+		p.labels = append(p.labels, Labelled{})
+	}
+	l := &p.labels[slot]
+	l.Packets++
+	l.Payload += uint64(payload)
+	if novel {
+		l.NovelPackets++
+		l.NovelPayload += uint64(payload)
+	}
+}
+
+// Labels returns what the packets of flows add up to by the label that the flow had then: first of flows without one, then by
+// class. It is empty where nobody gives labels. The slice is valid as long as p is not changed.
+func (p *Partial) Labels() []Labelled { return p.labels }
 
 // flushPorts puts the ports of the last packets where they belong.
 func (p *Partial) flushPorts() {
@@ -159,11 +179,11 @@ func (p *Partial) Merge(q *Partial) {
 	for i, n := range q.flags {
 		p.flags[i] += n
 	}
-	for class, n := range q.labels {
-		if class == len(p.labels) {
-			p.labels = append(p.labels, 0)
+	for slot := range q.labels {
+		if slot == len(p.labels) {
+			p.labels = append(p.labels, Labelled{})
 		}
-		p.labels[class] += n
+		p.labels[slot].add(&q.labels[slot])
 	}
 	p.srcAddrs.merge(&q.srcAddrs)
 	p.dstAddrs.merge(&q.dstAddrs)
@@ -265,5 +285,5 @@ func (p *Partial) Reset() {
 
 // Size returns the bytes of memory that p holds.
 func (p *Partial) Size() int {
-	return int(unsafe.Sizeof(*p)) + 8*cap(p.labels) + p.srcAddrs.bytes() + p.dstAddrs.bytes() + p.srcPorts.bytes() + p.dstPorts.bytes()
+	return int(unsafe.Sizeof(*p)) + int(unsafe.Sizeof(Labelled{}))*cap(p.labels) + p.srcAddrs.bytes() + p.dstAddrs.bytes() + p.srcPorts.bytes() + p.dstPorts.bytes()
 }

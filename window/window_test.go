@@ -175,8 +175,8 @@ func TestMergeOfAnySplitIsTheWhole(t *testing.T) {
 			whole.Add(&h)
 			part.Add(&h)
 			if class := int32(r.IntN(9)); class < 7 {
-				whole.label(class)
-				part.label(class)
+				whole.label(class, class%3 == 0, int(class)*7)
+				part.label(class, class%3 == 0, int(class)*7)
 			}
 		}
 		parts[0].Late, parts[0].Lost = 3, 4

@@ -3,7 +3,7 @@
 // Command training measures what a training step takes: forward, loss, backward, clipping and AdamW
 // on random data, with the networks of packages classify and anomaly.
 //
-//	go run ./bench/training [-network packet] [-profile paper] [-workers 1] [-batch 64] [-steps 20] [-rounds 5]
+//	go run ./bench/training [-network packet] [-profile paper] [-workers 1] [-batch 64] [-payload 784] [-steps 20] [-rounds 5]
 //
 // It prints, for each round, the milliseconds of processor time (user and system) and of time
 // passed, and the allocations, of a step. bench/training.py sets PyTorch beside it.
@@ -27,19 +27,20 @@ func main() {
 	workers := flag.Int("workers", 1, "workers")
 	batch := flag.Int("batch", 64, "samples in a step")
 	shard := flag.Int("shard", 16, "samples that a worker takes at a time")
+	payload := flag.Int("payload", 784, "bytes of a payload; zeros follow")
 	steps := flag.Int("steps", 20, "steps in a round")
 	rounds := flag.Int("rounds", 5, "rounds")
 	file := flag.String("cpuprofile", "", "file for a CPU profile of all rounds")
 	flag.Parse()
-	err := run(*network, *profile, *workers, *batch, *shard, *steps, *rounds, *file)
+	err := run(*network, *profile, *workers, *batch, *shard, *payload, *steps, *rounds, *file)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "training:", err)
 		os.Exit(1)
 	}
 }
 
-func run(name, profile string, workers, batch, shard, steps, rounds int, file string) error {
-	build, err := builder(name, profile, batch)
+func run(name, profile string, workers, batch, shard, payload, steps, rounds int, file string) error {
+	build, err := builder(name, profile, batch, payload)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,9 @@ const (
 	packets = 10 // of each flow
 )
 
-// builder returns what makes a network of a kind and a profile.
-func builder(kind, profile string, batch int) (func() network, error) {
+// builder returns what makes a network of a kind and a profile; its packets have payloads of so
+// many bytes.
+func builder(kind, profile string, batch, payload int) (func() network, error) {
 	switch kind {
 	case "window": // both profiles have the same network
 		return func() network { return newWindows(batch) }, nil
@@ -32,10 +33,10 @@ func builder(kind, profile string, batch int) (func() network, error) {
 			return nil, err
 		}
 		if kind == "flow" && arch.RawBytes {
-			return func() network { return newRawFlows(&arch, batch) }, nil
+			return func() network { return newRawFlows(&arch, batch, payload) }, nil
 		}
 		arch.Flow = kind == "flow"
-		return func() network { return newApps(arch, batch) }, nil
+		return func() network { return newApps(arch, batch, payload) }, nil
 	}
 	return nil, fmt.Errorf("network %q: there are packet, flow and window", kind)
 }
@@ -46,7 +47,7 @@ type apps struct {
 	samples []*classify.Sample
 }
 
-func newApps(arch classify.Architecture, batch int) *apps {
+func newApps(arch classify.Architecture, batch, payload int) *apps {
 	r := nn.NewRand(1)
 	a := &apps{Network: classify.NewNetwork(arch)}
 	for range batch {
@@ -61,6 +62,9 @@ func newApps(arch classify.Architecture, batch int) *apps {
 			in.Bytes = make([]uint16, arch.Normaliser.Bytes)
 			for k := range in.Bytes {
 				in.Bytes[k] = uint16(r.Uint64() % 256)
+				if k >= payload {
+					in.Bytes[k] = 256 // padding
+				}
 			}
 			nn.Uniform(1)(r, in.Scalars[:])
 		}
@@ -87,7 +91,7 @@ type rawFlows struct {
 	lengths []int
 }
 
-func newRawFlows(arch *classify.Architecture, batch int) *rawFlows {
+func newRawFlows(arch *classify.Architecture, batch, payload int) *rawFlows {
 	n := &rawFlows{
 		before: nn.NewDropout("before", arch.Dropout),
 		lstm:   nn.NewLSTM("lstm", arch.Normaliser.Bytes, arch.Hidden, arch.Layers, arch.Dropout),
@@ -103,7 +107,9 @@ func newRawFlows(arch *classify.Architecture, batch int) *rawFlows {
 	n.lstm.Leaf = true
 	r := nn.NewRand(1)
 	for i := range n.rows {
-		n.rows[i] = float32(r.Uint64()%256) / 255
+		if i%n.bytes < payload {
+			n.rows[i] = float32(r.Uint64()%256) / 255
+		}
 	}
 	for i := range n.labels {
 		n.labels[i] = int32(r.Uint64() % classes)

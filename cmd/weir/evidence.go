@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"path/filepath"
@@ -122,20 +124,19 @@ func (e *evidenceFlags) close() error {
 	return err
 }
 
-// exportPackets writes what is kept of alerts as one capture.
-func exportPackets(ctx context.Context, g *shared, s *store.Disk, dir string, ids []store.ID, file string) error {
+// keptSlices says what is kept of alerts, and how many packets that should be; whole: exactly so many.
+func keptSlices(ctx context.Context, s store.Reader, ids []store.ID) (slices []evidence.Slice, expected uint64, whole bool, err error) {
 	info, err := s.Info(ctx)
 	if err != nil {
-		return err
+		return nil, 0, false, err
 	}
-	var slices []evidence.Slice
-	expected, whole := uint64(0), true // whole: expected is exact
+	whole = true
 	for _, id := range ids {
 		n := 0
 		slice := evidence.Slice{From: math.MaxInt64, To: math.MinInt64}
 		for a, err := range s.Alerts(ctx, store.AlertQuery{ID: id}) {
 			if err != nil {
-				return err
+				return nil, 0, false, err
 			}
 			e := &a.Alert.Evidence
 			if n++; n == 1 {
@@ -151,14 +152,48 @@ func exportPackets(ctx context.Context, g *shared, s *store.Disk, dir string, id
 				whole = false
 			}
 			if e.From == 0 && len(e.Slices) == 0 {
-				return fmt.Errorf("alert %s: no packets were kept of it (weir run --evidence)", a.ID)
+				return nil, 0, false, fmt.Errorf("alert %s: no packets were kept of it (weir run --evidence)", a.ID)
 			}
 			slice.From, slice.To = min(slice.From, int64(e.From)), max(slice.To, int64(e.End))
 		}
 		if n == 0 {
-			return unknownAlert(s, id)
+			return nil, 0, false, fmt.Errorf("%w: %s", store.ErrUnknown, id)
 		}
 		slices = append(slices, slice)
+	}
+	return slices, expected, whole, nil
+}
+
+// errNotKept says that packets of an alert were kept, and have had to go.
+var errNotKept = errors.New("the packets are not kept any more")
+
+// packets returns what writes the packets of an alert or incident that are kept beside a history, nil where none are.
+func (e *evidenceFlags) packets(s store.Reader, history string) func(context.Context, store.ID, io.Writer) (got, expected uint64, err error) {
+	dir := evidenceDir(e.dir, history)
+	if dir == noEvidence {
+		return nil
+	}
+	return func(ctx context.Context, id store.ID, w io.Writer) (got, expected uint64, err error) {
+		slices, expected, _, err := keptSlices(ctx, s, []store.ID{id})
+		if err != nil {
+			return 0, 0, err
+		}
+		got, err = evidence.Dir(dir).Export(w, slices...)
+		if err == nil && got == 0 && expected > 0 {
+			err = errNotKept
+		}
+		return got, expected, err
+	}
+}
+
+// exportPackets writes what is kept of alerts as one capture.
+func exportPackets(ctx context.Context, g *shared, s *store.Disk, dir string, ids []store.ID, file string) error {
+	slices, expected, whole, err := keptSlices(ctx, s, ids)
+	if errors.Is(err, store.ErrUnknown) {
+		return fmt.Errorf("%s: %w (weir alerts list has them all)", s.Dir(), err)
+	}
+	if err != nil {
+		return err
 	}
 	out, finish, err := output(file)
 	if err != nil {
@@ -170,7 +205,7 @@ func exportPackets(ctx context.Context, g *shared, s *store.Disk, dir string, id
 	}
 	switch {
 	case packets == 0 && expected > 0:
-		return fmt.Errorf("%s: the packets of %s are not kept any more", dir, joinIDs(ids))
+		return fmt.Errorf("%s: %s: %w", dir, joinIDs(ids), errNotKept)
 	case packets < expected || whole && len(ids) == 1 && packets != expected:
 		slog.Warn(fmt.Sprintf("%d of the %d packets are kept: the others were lost or had no room", packets, expected))
 		return errPartly

@@ -107,16 +107,16 @@ alerts are stored and counted: weir alerts list --suppressed.`,
 				return err
 			}
 			defer s.Close()
-			tried, err := tryExclusion(ctx, s, &x, id)
+			tried, err := x.Try(ctx, s, id)
 			if err != nil {
 				return err
 			}
-			if tried.asked == 0 {
+			if tried.Asked == 0 {
 				return unknownAlert(s, id)
 			}
 			out := c.OutOrStdout()
-			tried.tell(out, id)
-			if tried.askedMatches == 0 {
+			tellTrial(out, &tried, id)
+			if tried.AskedMatches == 0 {
 				return fmt.Errorf("alert %s does not fall under it: nothing is excluded (weir alerts show %s tells who moved what)", id, id)
 			}
 			if try {
@@ -182,72 +182,13 @@ func parseDay(text string) (from, to time.Duration, err error) {
 	return from, to, nil
 }
 
-// tried is what an exclusion would have changed of what is stored.
-type tried struct {
-	asked, askedMatches       int // alerts that it is made from
-	alerts, matches           int
-	incidents, touched, whole int
-	windows                   int64
-	suppressed                int // already, by others
-}
-
-// tryExclusion tries an exclusion against all alerts that are stored; of its end it makes no account.
-func tryExclusion(ctx context.Context, s *store.Disk, x *store.Exclusion, from store.ID) (t tried, err error) {
-	endless := *x
-	endless.Until = 0
-	incident, in, hit := int64(0), 0, 0
-	finish := func() {
-		if in > 0 {
-			t.incidents++
-		}
-		if hit > 0 {
-			t.touched++
-		}
-		if hit > 0 && hit == in {
-			t.whole++
-		}
-		in, hit = 0, 0
-	}
-	for a, err := range s.Alerts(ctx, store.AlertQuery{}) {
-		if err != nil {
-			return t, err
-		}
-		if a.ID.Incident != incident {
-			finish()
-			incident = a.ID.Incident
-		}
-		matches := endless.Matches(&a.Alert)
-		t.alerts++
-		in++
-		if matches {
-			t.matches++
-			hit++
-		}
-		if a.ID.Incident == from.Incident && (from.Alert == 0 || from.Alert == a.ID.Alert) {
-			t.asked++
-			if matches {
-				t.askedMatches++
-			}
-		}
-	}
-	finish()
-	for _, err := range s.Suppressed(ctx, store.SuppressedQuery{}) {
-		if err != nil {
-			return t, err
-		}
-		t.suppressed++
-	}
-	info, err := s.Info(ctx)
-	t.windows = info.Windows
-	return t, err
-}
-
-func (t *tried) tell(out io.Writer, id store.ID) {
-	fmt.Fprintf(out, "of %s: %d of %d alerts fall under it\n", id, t.askedMatches, t.asked)
-	fmt.Fprintf(out, "of all that is stored: %d of %d alerts would have been suppressed, in %d of %d incidents, %d of them whole\n", t.matches, t.alerts, t.touched, t.incidents, t.whole)
-	fmt.Fprintf(out, "of %d windows %d would have raised no alert; no score changes\n", t.windows, t.matches)
-	if t.suppressed > 0 {
-		fmt.Fprintf(out, "%d alerts were suppressed before, by other exclusions\n", t.suppressed)
+// tellTrial says what an exclusion would have changed.
+func tellTrial(out io.Writer, t *store.Trial, id store.ID) {
+	fmt.Fprintf(out, "of %s: %d of %d alerts fall under it\n", id, t.AskedMatches, t.Asked)
+	fmt.Fprintf(out, "of all that is stored: %d of %d alerts would have been suppressed, in %d of %d incidents, %d of them whole\n", t.Matches, t.Alerts, t.Touched, t.Incidents, t.Whole)
+	fmt.Fprintf(out, "of %d windows %d would have raised no alert; no score changes\n", t.Windows, t.Matches)
+	if t.Suppressed > 0 {
+		fmt.Fprintf(out, "%d alerts were suppressed before, by other exclusions\n", t.Suppressed)
 	}
 }
 

@@ -31,6 +31,7 @@ type history struct {
 	source   store.Source
 	store    *store.DiskWriter
 	recorder *store.Recorder
+	gone     bool // the directory is removed at the end
 }
 
 func (h *history) flags(c *cobra.Command) {
@@ -52,6 +53,20 @@ func (h *history) open(g *shared, settings string) (err error) {
 	h.store, err = store.Create(h.dir, store.Options{})
 	return err
 }
+
+// passing makes a history that lasts as long as the program, for a dashboard to ask, unless there is one to stay.
+func (h *history) passing() (err error) {
+	if h.dir != "" {
+		return nil
+	}
+	h.gone = true
+	h.bytes = min(h.bytes, passingBytes)
+	h.dir, err = os.MkdirTemp("", "weir-")
+	return err
+}
+
+// passingBytes bounds a history that nobody asked for.
+const passingBytes = 1 << 30
 
 // captures begins the history of captures, or goes on with it where it is stored: a second reading of the same
 // captures stores nothing twice.
@@ -159,14 +174,24 @@ func (h *history) read(err error) error {
 	return closed
 }
 
+// end stores what waits; no event follows. The store can still be asked.
+func (h *history) end() error {
+	if h.recorder == nil {
+		return nil
+	}
+	err := h.recorder.Close(true)
+	h.recorder = nil
+	return err
+}
+
 // close ends the history.
 func (h *history) close() error {
-	var err error
-	if h.recorder != nil {
-		err = h.recorder.Close(true)
-	}
+	err := h.end()
 	if h.store != nil {
 		err = errors.Join(err, h.store.Close())
+	}
+	if h.gone {
+		err = errors.Join(err, os.RemoveAll(h.dir))
 	}
 	return err
 }

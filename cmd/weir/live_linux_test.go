@@ -750,3 +750,60 @@ func withCgo(t *testing.T) bool {
 	}
 	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "1" })
 }
+
+// The packets of alerts on an interface are kept, with a history and several workers, and give the same score again.
+func TestLiveKeepsEvidence(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode")
+	}
+	b := newBench(t)
+	b.trainAnomaly()
+	sent := b.asSent("sent.pcapng", b.sample("demo.pcapng.zst"))
+	w := b.start("weir", b.weir, "run", "-i", "near", "--workers", "2", "--ring-memory", "32MiB", "--user", "root", "--anomaly", "anomaly",
+		"--store", "history", "-o", "live.jsonl", "-w", "seen.pcapng")
+	b.run(b.far, "tcpreplay", "-q", "--no-flow-stats", "-i", "far", "-p", "10000", "sent.pcapng")
+	b.await(func() bool { return b.size("seen.pcapng") >= sent.pcapng })
+	w.stop()
+	type alert struct {
+		Start    string
+		Score    json.Number
+		Packets  int
+		Evidence struct {
+			Packets int
+			Exact   bool
+			Slices  []string
+		}
+	}
+	alerts := func(file string) (found []alert) {
+		for _, line := range b.lines(file) {
+			var e struct{ Alert *alert }
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			if e.Alert != nil {
+				found = append(found, *e.Alert)
+			}
+		}
+		return found
+	}
+	exact := 0
+	for i, a := range alerts("live.jsonl") {
+		if !a.Evidence.Exact {
+			continue
+		}
+		exact++
+		again := fmt.Sprintf("again-%d.jsonl", i)
+		b.run(b.near, append([]string{b.weir, "run", "-q", "--anomaly", "anomaly", "-o", again, "-r"}, a.Evidence.Slices...)...)
+		got := alerts(again)
+		if len(got) == 0 || got[len(got)-1].Start != a.Start || got[len(got)-1].Score != a.Score || got[len(got)-1].Packets != a.Packets {
+			t.Errorf("the window of %s scores %s; its packets, again: %+v", a.Start, a.Score, got)
+		}
+	}
+	if exact == 0 {
+		t.Fatalf("none of %d alerts can be judged again", len(alerts("live.jsonl")))
+	}
+	b.run(b.near, b.weir, "alerts", "export", "1.1", "--store", "history", "-w", "one.pcapng")
+	if b.size("one.pcapng") == 0 {
+		t.Error("nothing was exported")
+	}
+}

@@ -26,6 +26,8 @@ func newRun(g *shared) *cobra.Command {
 		live                       liveInput
 		late                       latenessFlag
 		memory                     flowMemory
+		dash                       dashboard
+		at                         pace
 		apps, detector, file, page string
 		list                       bool
 	)
@@ -37,6 +39,8 @@ every window its score, and what is anomalous an alert with its explanation. Eve
 (docs/formats.md); a summary for people goes to stderr.
 
 Behind -r, words are more captures; behind -i, they are a filter as for tcpdump. --filter is a filter in either case.
+With --http, a browser shows what is going on and what is stored.
+
 An interface is watched until Ctrl-C, which ends with what was captured until then; a second one ends at once.`,
 		Example: `  weir run -r monday.pcap tuesday.pcap --apps apps --anomaly anomaly -o events.jsonl
   sudo weir run -i eth0 --apps apps --anomaly anomaly -o events.jsonl not port 22`,
@@ -44,7 +48,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if list {
 				return listInterfaces(os.Stdout, g, false)
 			}
-			if err := errors.Join(late.check(), memory.check()); err != nil {
+			if err := errors.Join(late.check(), memory.check(), at.check(len(live.interfaces) > 0)); err != nil {
 				return err
 			}
 			cfg := sensor.Config{Meter: meter.Config{Lateness: late.lateness, MaxGap: maxSilence}}
@@ -81,6 +85,10 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 					return finish(err)
 				}
 			}
+			if err := dash.open(); err != nil {
+				return finish(finishPage(err))
+			}
+			defer dash.close()
 			sources := in.files
 			watching := len(live.interfaces) > 0
 			if watching {
@@ -91,14 +99,22 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				defer live.live.Close()
 				cfg.Capture = live.counts
 			}
+			if dash.listener != nil {
+				if err := keep.passing(); err != nil {
+					return finish(finishPage(err))
+				}
+			}
 			if keep.dir != "" && file == "" {
 				cfg.Emit = nil
 			}
 			if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil { // as the user that live.open has become
 				return finish(finishPage(live.explain(err)))
 			}
-			cfg.Emit = keep.beside(cfg.Emit)
+			cfg.Emit = dash.beside(keep.beside(cfg.Emit))
 			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
+				return finish(finishPage(errors.Join(err, keep.close())))
+			}
+			if err := dash.start(g, dash.shown(&cfg, &keep, &proof, sources)); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
 			s, err := sensor.New(cfg, g.workers)
@@ -118,23 +134,26 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				}
 				readErr = live.watch(c.Context(), g, s, w.Flush)
 			} else {
-				readErr = in.read(c.Context(), s.Wait, func(r *capture.Reader, batch []capture.Packet) error { return s.Add(r.File(), batch) })
+				readErr = in.read(c.Context(), s.Wait, at.slow(c.Context(), s))
 			}
 			kept := errors.Join(keep.read(readErr), proof.read(readErr, s))
 			summary, err := s.Close()
-			if err := finish(errors.Join(err, kept, proof.close(), keep.close(), w.Flush())); err != nil {
-				return finishPage(err)
+			if err := finish(errors.Join(err, kept, proof.close(), keep.end(), w.Flush())); err != nil {
+				return finishPage(errors.Join(err, dash.close(), keep.close()))
 			}
 			if !g.quiet && !g.logJSON {
 				printSummary(summary, time.Since(started))
 			}
 			if page != "" {
 				if err := finishPage(sensor.Report(summary, sources).Write(pageOut)); err != nil {
-					return err
+					return errors.Join(err, dash.close(), keep.close())
 				}
 				g.info("report: %s", page)
 			}
-			return readErr
+			if readErr == nil || onlyPartly(readErr) {
+				dash.linger(c.Context(), g)
+			}
+			return errors.Join(readErr, dash.close(), keep.close())
 		},
 	}
 	in.flags(c)
@@ -144,10 +163,14 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 	c.Flags().BoolVarP(&list, "list-interfaces", "D", false, "list the interfaces and stop")
 	keep.flags(c)
 	proof.flags(c)
-	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout, or nowhere with --store)")
+	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout, or nowhere with --store or --http)")
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
 	memory.flags(c)
+	at.flags(c)
+	dash.flags(c)
+	c.Flags().StringVar(&dash.address, "http", "", "address and port of the dashboard, such as 127.0.0.1:8080; behind -r it stays when all is read")
+	c.Flags().BoolVar(&dash.exit, "exit", false, "end when all is read, with --http as well")
 	c.Flags().StringVar(&page, "report", "", "file for the report with figures, one HTML page")
 	return c
 }

@@ -1,5 +1,6 @@
-// Package kernel holds the float32 loops under package nn: the matrix product, and the
-// elementwise passes that stand between products. It knows numbers and strides, no layers.
+// Package kernel holds the loops under packages nn and nn/infer: the matrix product of training,
+// the packed products of inference in float32 and in bytes, sums of table rows, and the elementwise
+// passes that stand between them. It knows numbers and strides, no layers.
 //
 // Everything here runs on the caller's goroutine, may be called from many at once and allocates
 // nothing once warm. The same arguments give the same bits, whichever goroutine asks.
@@ -93,12 +94,18 @@ func Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, l
 		checkMatrix("B", b, k, n, ldb)
 		p.bCol, p.bStep = 1, ldb
 	}
-	runs := (k + depth - 1) / depth
-	length := ((k+runs-1)/runs + 7) &^ 7
+	length := Run(k)
 	for from := 0; from < k; from += length {
 		p.run(from, min(length, k-from))
 		p.add = true
 	}
+}
+
+// Run is how many products Gemm adds up in one sum when there are k of them: a product of the
+// first few runs is summed like the beginning of the whole one.
+func Run(k int) int {
+	runs := max(1, (k+depth-1)/depth)
+	return ((k+runs-1)/runs + 7) &^ 7
 }
 
 func checkMatrix(name string, x []float32, rows, cols, stride int) {

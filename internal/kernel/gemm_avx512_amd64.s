@@ -30,8 +30,22 @@ TEXT ·tileAVX512(SB), NOSPLIT, $0-8
 	MOVQ tile_k(DI), CX
 	LEAQ (AX)(R9*2), SI
 	ADDQ R8, SI
-	MOVQ tile_rows(DI), R13
 	MOVQ tile_cols(DI), DX
+
+	// C is wanted at the end: where that is some time off, it is asked for now.
+	CMPQ CX, $64
+	JLT soon
+	MOVQ tile_c(DI), R14
+	MOVQ tile_cRow(DI), R15
+	MOVQ tile_rows(DI), R13
+ask:
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	LEAQ (R14)(R15*4), R14
+	DECQ R13
+	JNZ ask
+soon:
+	MOVQ tile_rows(DI), R13
 
 	// K1 = 1<<(columns in the last vector) - 1
 	LEAQ -1(DX), R15

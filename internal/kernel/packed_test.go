@@ -293,7 +293,11 @@ func TestPackedProducts(t *testing.T) {
 	defer func() { active = before }()
 	mem := newPackedMemory(t)
 	r := rand.New(rand.NewPCG(12, 13))
-	for i := range 400 {
+	shapes := 400
+	if testing.Short() { // under the race detector, which knows nothing of assembly
+		shapes = 40
+	}
+	for i := range shapes {
 		s := randomShape(r)
 		mem.checkFloats(t, s, uint64(i))
 		mem.checkBytes(t, s, uint64(i))

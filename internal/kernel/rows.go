@@ -61,20 +61,6 @@ func ScatterRows(table []float32, index []uint16, x []float32, width, step int) 
 	scatterRows(table, index, x, width, step)
 }
 
-// GatherRows adds the rows of table that the indices name to dst, one after the other. An index
-// beyond the table is a bug and panics.
-//
-//	for _, k := range index {
-//		dst[j] += table[k*len(dst)+j] // for j < len(dst)
-//	}
-func GatherRows(dst, table []float32, index []uint16) {
-	if len(index) == 0 || len(dst) == 0 {
-		return
-	}
-	checkIndex("GatherRows", len(table), index, len(dst))
-	gatherRows(dst, table, index)
-}
-
 func checkIndex(name string, table int, index []uint16, width int) {
 	top := index[0]
 	for _, k := range index {

@@ -52,20 +52,3 @@ func scatterRows(table []float32, index []uint16, x []float32, width, step int) 
 		scatterRowsPlain(table, index, x, width, step)
 	}
 }
-
-//go:noescape
-func gatherRowsAVX512(dst, table *float32, index *uint16, n, width int)
-
-//go:noescape
-func gatherRowsAVX2(dst, table *float32, index *uint16, n, width int)
-
-func gatherRows(dst, table []float32, index []uint16) {
-	switch active {
-	case avx512, avx512VNNI:
-		gatherRowsAVX512(&dst[0], &table[0], &index[0], len(index), len(dst))
-	case avx2, avx2VNNI:
-		gatherRowsAVX2(&dst[0], &table[0], &index[0], len(index), len(dst))
-	default:
-		gatherRowsPlain(dst, table, index)
-	}
-}

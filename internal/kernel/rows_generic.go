@@ -17,9 +17,3 @@ func scatterRowsPlain(table []float32, index []uint16, x []float32, width, step 
 		addPlain(table[int(k)*width:][:width], x[i*step:][:width])
 	}
 }
-
-func gatherRowsPlain(dst, table []float32, index []uint16) {
-	for _, k := range index {
-		addPlain(dst, table[int(k)*len(dst):][:len(dst)])
-	}
-}

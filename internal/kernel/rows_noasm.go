@@ -13,5 +13,3 @@ func addStrided(dst, src []float32, n, width, dstStep, srcStep int) {
 func scatterRows(table []float32, index []uint16, x []float32, width, step int) {
 	scatterRowsPlain(table, index, x, width, step)
 }
-
-func gatherRows(dst, table []float32, index []uint16) { gatherRowsPlain(dst, table, index) }

@@ -40,7 +40,7 @@ func TestRows(t *testing.T) {
 	})
 }
 
-func TestRowsOfTables(t *testing.T) {
+func TestScatterRows(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	tables, rows := newBuffer(t, 1<<14), newBuffer(t, 1<<14)
 	eachVariant(t, func(t *testing.T) {
@@ -62,14 +62,6 @@ func TestRowsOfTables(t *testing.T) {
 					}
 					tables.check(t, "ScatterRows", len(table))
 				}
-				sum := rows.last(width, normal(r))
-				want := append([]float32(nil), sum...)
-				gatherRowsPlain(want, table, index)
-				GatherRows(sum, table, index)
-				if i := sameBits(sum, want); i >= 0 {
-					t.Fatalf("GatherRows of %d rows of %d: float %d is %v, want %v", n, width, i, sum[i], want[i])
-				}
-				rows.check(t, "GatherRows", len(sum))
 			}
 		}
 	})
@@ -84,7 +76,6 @@ func TestRowsRefuse(t *testing.T) {
 		"negative step":         func() { AddRows(x, x, 2, 5, -5, 5) },
 		"index beyond table":    func() { ScatterRows(x, []uint16{0, 2}, x, 5, 5) },
 		"rows too short":        func() { ScatterRows(x, []uint16{0, 1}, x[:9], 5, 5) },
-		"sum beyond table":      func() { GatherRows(x[:5], x, []uint16{2}) },
 	} {
 		func() {
 			defer func() {

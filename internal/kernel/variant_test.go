@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/weirnet/weir/internal/kernel/peak"
 )
 
 // eachVariant runs a test under every variant that this machine can run.
@@ -98,5 +100,20 @@ func TestAvailable(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(names, " "), Name()) {
 		t.Errorf("Name() = %s, want one of %v", Name(), names)
+	}
+}
+
+// Every variant with vectors has loops to be measured by, which end.
+func TestPeakLoops(t *testing.T) {
+	for _, v := range supported() {
+		for name, of := range map[string]func(string) (peak.Loop, bool){"floats": peak.Floats, "bytes": peak.Bytes} {
+			loop, known := of(v.String())
+			if known != (v != plain) {
+				t.Errorf("a loop of %s for %v: %v", name, v, known)
+			}
+			if known {
+				loop.Run(3)
+			}
+		}
 	}
 }

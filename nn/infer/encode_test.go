@@ -182,15 +182,6 @@ func TestBytesComeCloseToFloats(t *testing.T) {
 				}
 			}
 			alone(t, n, Options{Ranges: ranges}, r)
-			w := p.NewWorker()
-			for s := range 2 {
-				for i, x := range n.sample(r) {
-					w.set(i, s, x)
-				}
-			}
-			if got := testing.AllocsPerRun(10, func() { w.Run(2) }); got != 0 {
-				t.Errorf("a run allocates %v times, want 0", got)
-			}
 		})
 	}
 }
