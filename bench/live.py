@@ -92,6 +92,7 @@ def main():
     p.add_argument("files", nargs="+")
     a = p.parse_args()
     cpu = os.cpu_count() - 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the namespaces go
     weir = (os.path.abspath(a.weir), "run", "-i", "near", "--workers", "1", "--models", os.path.abspath(a.models), "-o", "/dev/null")
     ways = {"weir": weir, "tcpdump": ("tcpdump", "-i", "near", "-w", "/dev/null", "-B", "65536")}
     if a.apps or a.anomaly:
@@ -101,9 +102,12 @@ def main():
         print(machine())
         idle = {}
         for way, command in ways.items():
-            watcher = Watcher(command, cpu)
-            time.sleep(1)
-            idle[way] = watcher.end()
+            rounds = []
+            for _ in range(5):
+                watcher = Watcher(command, cpu)
+                time.sleep(1)
+                rounds.append(watcher.end()[:2])
+            idle[way] = [statistics.median(column) for column in zip(*rounds)]
         for path in a.files:
             packets = count(path)
             print("\n%s: %d packets, %d bytes on average\n" % (os.path.basename(path), packets, os.path.getsize(path) / packets - 16))

@@ -9,7 +9,7 @@
 Each capture is a run of its own, with one worker, without models, with each and with both, in turn; the median of the rounds
 counts. What a run takes on an empty capture, models loaded, is taken off. Printed is a Markdown table with a row per argument: directories
 are searched for pcap and pcapng files. A flow can have a label when it is of TCP or
-UDP and has payload.
+UDP and has payload; fragments whose first one is missing have none.
 """
 import argparse, json, os, statistics, subprocess, sys, tempfile
 
@@ -73,7 +73,7 @@ def main():
                 for line in map(json.loads, lines):  # of the last way, which is both
                     if line["event_type"] == "flow":
                         flow = line["flow"]
-                        if line["proto"] in ("TCP", "UDP") and flow["payload_bytes_toserver"] + flow["payload_bytes_toclient"] > 0:
+                        if line["proto"] in ("TCP", "UDP") and line["src_port"] + line["dest_port"] > 0 and flow["payload_bytes_toserver"] + flow["payload_bytes_toclient"] > 0:
                             count["flows"] += 1
                             count["labelled"] += "app" in flow
                             count["judged"] += flow.get("label_packets", 0)
