@@ -36,13 +36,13 @@ lint:
 	GOARCH=arm64 $(GO) vet ./internal/kernel/... ./nn/...
 
 unit:
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 	$(GO) test -tags purego ./internal/kernel ./nn/...
 
 # The race detector needs cgo and a C compiler; the binary never does. .ci/run installs one.
 race:
 	@if command -v "$$($(GO) env CC)" >/dev/null; then \
-	  set -x; CGO_ENABLED=1 $(GO) test -race -short ./...; \
+	  set -x; CGO_ENABLED=1 $(GO) test -timeout 30m -race -short ./...; \
 	else \
 	  echo 'NOT CHECKED for data races: the race detector needs a C compiler (apt-get install gcc libc6-dev)'; \
 	fi

@@ -74,7 +74,7 @@ func weightGrad(w, b *Param, dy, x []float32, m, k, out, stride int) {
 	if m == 0 {
 		return
 	}
-	kernel.Gemm(true, false, k, out, m, x, stride, dy, out, 1, w.grad(), out)
+	w.addGrad(x, dy, m, k, out, stride)
 	if b != nil {
 		kernel.AddColumnSums(b.grad(), dy)
 	}

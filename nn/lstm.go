@@ -242,7 +242,7 @@ func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
 	if l.short {
 		l.reach.weightGrad(l.wx.grad(), l.gates, width)
 	} else {
-		kernel.Gemm(true, false, l.in, width, n, l.x, l.in, l.gates, width, 1, l.wx.grad(), width)
+		l.wx.addGrad(l.x, l.gates, n, l.in, width, l.in)
 	}
 	if n > first {
 		l.hPrev = sized(l.hPrev, (n-first)*hid)
@@ -250,7 +250,7 @@ func (l *lstmLayer) backward(dh []float32, p *packing, leaf bool) []float32 {
 			size := (p.start[t+1] - p.start[t]) * hid
 			copy(l.hPrev[(p.start[t]-first)*hid:][:size], l.h[p.start[t-1]*hid:])
 		}
-		kernel.Gemm(true, false, hid, width, n-first, l.hPrev, hid, l.gates[first*width:], width, 1, l.wh.grad(), width)
+		l.wh.addGrad(l.hPrev, l.gates[first*width:], n-first, hid, width, hid)
 	}
 	kernel.AddColumnSums(l.bx.grad(), l.gates)
 	kernel.AddColumnSums(l.bh.grad(), l.gates)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"sort"
 
+	"github.com/weirnet/weir/internal/kernel"
 	"github.com/weirnet/weir/nn/safetensors"
 )
 
@@ -29,6 +30,7 @@ type Param struct {
 	// Value += Momentum · (observation − Value), once per shard.
 	Momentum float32
 
+	fresh    bool // Grad counts as zeros, whatever it holds
 	observed bool // Grad of a buffer holds an observation that was not yet applied
 }
 
@@ -48,8 +50,32 @@ func (p *Param) Size() int {
 func (p *Param) grad() []float32 {
 	if p.Grad == nil {
 		p.Grad = make([]float32, p.Size())
+		p.fresh = false
+	}
+	if p.fresh {
+		clear(p.Grad)
+		p.fresh = false
 	}
 	return p.Grad
+}
+
+// addGrad adds aᵀ·dy to Grad, where a is (m, rows) with row i at i·stride and dy (m, columns). The
+// first product of a pass is written instead, so that Grad is not zeroed first.
+func (p *Param) addGrad(a, dy []float32, m, rows, columns, stride int) {
+	first := p.fresh && p.Grad != nil
+	if first {
+		p.fresh = false
+	}
+	kernel.Gemm(true, false, rows, columns, m, a, stride, dy, columns, beta(!first), p.grad(), columns)
+}
+
+// forget makes the gradients of all trained parameters count as zeros.
+func forget(params []*Param) {
+	for _, p := range params {
+		if !p.Buffer() {
+			p.fresh = true
+		}
+	}
 }
 
 func newParam(name string, init func(*Rand, []float32), shape ...int) *Param {
@@ -96,6 +122,7 @@ func Share(dst, src []*Param) {
 func ZeroGrad(params []*Param) {
 	for _, p := range params {
 		if !p.Buffer() {
+			p.fresh = false
 			clear(p.grad())
 		}
 	}

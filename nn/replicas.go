@@ -51,7 +51,7 @@ func (r *Replicas[M]) Train(p Pass, n, size int, work func(m M, p Pass, lo, hi i
 	turn.cond.L = &turn.mu
 	loss := 0.0
 	r.each(n, size, func(w *worker[M], shard, lo, hi int) {
-		ZeroGrad(w.params)
+		forget(w.params)
 		own := p
 		own.Train, own.Shard = true, shard
 		part := work(w.model, own, lo, hi)
@@ -67,9 +67,9 @@ func (r *Replicas[M]) Train(p Pass, n, size int, work func(m M, p Pass, lo, hi i
 					}
 				}
 			case shard == 0: // the sum begins with this gradient: nothing is moved
-				r.main[i].Grad, q.Grad = q.Grad, r.main[i].Grad
+				r.main[i].Grad, q.Grad = q.grad(), r.main[i].Grad
 			default:
-				kernel.Add(r.main[i].Grad, q.Grad)
+				kernel.Add(r.main[i].Grad, q.grad())
 			}
 		}
 		turn.next()
@@ -81,6 +81,9 @@ func (r *Replicas[M]) Train(p Pass, n, size int, work func(m M, p Pass, lo, hi i
 // optimiser, which must be of Main's parameters. It returns the norm. It gives the bits of
 // [ClipGrad] and [Adam.Step], on all workers.
 func (r *Replicas[M]) Step(a *Adam, limit, rate float64) float64 {
+	for _, p := range a.params {
+		p.grad() // there before many ask for it
+	}
 	r.spread(len(a.pieces), a.square)
 	norm := a.norm()
 	factor, rates := clip(norm, limit), a.next(rate)

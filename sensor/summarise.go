@@ -45,14 +45,14 @@ func summarise(a *event.Alert, s *sample) string {
 		switch {
 		case hosts >= many:
 			text += " to " + count(hosts, "hosts", least)
-		case target != "":
+		case target != "" && target != who: // a host that sends most may also receive most, in other flows
 			text += " to " + target
 		}
 		switch {
 		case strings.HasPrefix(lead.Name, "dst_port_"):
 		case ports >= many && hosts >= many:
 			text += " and " + count(ports, "ports", least)
-		case ports >= many && target != "":
+		case ports >= many && target != "" && target != who:
 			text += ", " + count(ports, "ports", least)
 		case ports >= many:
 			text += " to " + count(ports, "ports", least)
