@@ -3,11 +3,13 @@ package evidence
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -147,6 +149,42 @@ func TestKeptWindowsAreExact(t *testing.T) {
 	}
 	if again, _ := export(t, dir, Slice{key, start + 3*second, start + 6*second}); !samePackets(again, want) {
 		t.Error("reading again changed what was kept")
+	}
+}
+
+// Payloads are for the user who keeps them alone.
+func TestNobodyElseReadsPackets(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no such modes there")
+	}
+	dir := filepath.Join(t.TempDir(), "evidence")
+	r := create(t, dir, Options{Wait: true})
+	for i := range 100 {
+		p := testPacket(i, start+int64(i)*100_000_000, 500)
+		r.Packet(&p)
+	}
+	r.Keep([]Window{{start + 2*second, 10}})
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	captures := 0
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if strings.HasSuffix(path, suffix) {
+			if captures++; info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s has mode %v", path, info.Mode())
+			}
+		}
+		return nil
+	})
+	if err != nil || captures < 2 {
+		t.Fatalf("%d captures, %v", captures, err)
 	}
 }
 

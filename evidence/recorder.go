@@ -241,7 +241,7 @@ func (d *disk) windowPath(start int64) string {
 
 func (d *disk) open() (err error) {
 	for _, sub := range []string{ringDir, filepath.Join(keptDir, d.key)} {
-		if err := os.MkdirAll(filepath.Join(d.dir, sub), 0o777); err != nil {
+		if err := os.MkdirAll(filepath.Join(d.dir, sub), 0o700); err != nil {
 			return err
 		}
 	}
@@ -369,7 +369,7 @@ func (d *disk) append(c *chunk) (refused uint64, err error) {
 // beginSegment begins the next segment of the ring.
 func (d *disk) beginSegment() error {
 	path := filepath.Join(d.dir, ringDir, fmt.Sprintf("%08d%s", d.next, suffix))
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -488,7 +488,7 @@ func (d *disk) cut(s *slice, p *capture.Packet) error {
 	if s.file == nil {
 		path := d.windowPath(s.Start)
 		s.hidden = filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
-		f, err := os.Create(s.hidden)
+		f, err := os.OpenFile(s.hidden, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 		if err != nil {
 			return err
 		}
