@@ -178,6 +178,15 @@ type Stats struct {
 	BitRate      float64           `json:"bits_per_second"`
 	Shed         *Shed             `json:"shed,omitempty"`    // absent when there was time for all work
 	Capture      []Capture         `json:"capture,omitempty"` // live alone: each interface
+	Models       *Models           `json:"models,omitempty"`  // absent without models
+}
+
+// Models tells which models are in use, and how often that changed since the start.
+type Models struct {
+	Apps     string `json:"apps,omitempty"`
+	Anomaly  string `json:"anomaly,omitempty"`
+	Promoted uint64 `json:"promoted"` // times that another version took over
+	Refused  uint64 `json:"refused"`  // promoted versions that could not take over: the one before goes on
 }
 
 // Shed tells what networks did not look at because packets came faster than they could.

@@ -38,24 +38,28 @@ const StatsEvery = 10 * time.Second
 
 // Sensor is used by one goroutine.
 type Sensor struct {
-	cfg         Config
-	meter       *meter.Meter
-	detector    *anomaly.Detector
-	classifiers []*classify.Classifier // of the workers
-	summary     Summary
-	labelled    uint64 // flows that ended with a label
-	novel       uint64 // of them
-	file        string // that the packets at hand come from
-	batch       []capture.Packet
-	at          int // of batch: the packet that the meter sees next
-	sources     sources
-	recent      recent
-	samples     samples
-	evidence    *evidence.Recorder // nil: none is kept
-	last        lastStats
-	incident    anomaly.Incident // that the last alert belongs to
-	effort      classify.Effort
-	err         error
+	cfg      Config
+	meter    *meter.Meter
+	detector *anomaly.Detector
+	workers  []*labelledFlows // none without Config.Apps
+	classes  classes
+	promoted event.Models
+	before   classify.Shed // of classifiers that are no longer in use
+	summary  Summary
+	labelled uint64 // flows that ended with a label
+	novel    uint64 // of them
+	file     string // that the packets at hand come from
+	batch    []capture.Packet
+	at       int // of batch: the packet that the meter sees next
+	sources  sources
+	recent   recent
+	samples  samples
+	judged   int                // windows that the detector has seen since it knew none
+	evidence *evidence.Recorder // nil: none is kept
+	last     lastStats
+	incident anomaly.Incident // that the last alert belongs to
+	effort   classify.Effort
+	err      error
 }
 
 // lastStats is what the rates of the next stats event are reckoned from.
@@ -95,13 +99,14 @@ func New(cfg Config, workers int) (*Sensor, error) {
 	}
 	var err error
 	s.meter, err = meter.New(m, workers, func(i int) meter.Handler {
-		ended := endedFlows{cfg: &s.cfg, queue: found.Queue(i)}
+		ended := endedFlows{classes: &s.classes, queue: found.Queue(i)}
 		if cfg.Apps == nil {
 			return &ended
 		}
-		c := classify.New(cfg.Apps)
-		s.classifiers = append(s.classifiers, c)
-		return &labelledFlows{endedFlows: ended, classifier: c}
+		w := &labelledFlows{endedFlows: ended}
+		w.use(cfg.Apps, s.classes.of(cfg.Apps))
+		s.workers = append(s.workers, w)
+		return w
 	})
 	return s, err
 }
@@ -170,6 +175,7 @@ func (s *Sensor) stats(now int64) {
 	if s.cfg.Capture != nil {
 		st.Capture = s.cfg.Capture()
 	}
+	st.Models = s.models()
 	if s.last.packets == 0 {
 		s.last.nanos, _ = s.meter.Span()
 	}
@@ -183,37 +189,30 @@ func (s *Sensor) stats(now int64) {
 
 // endedFlows is the meter.Handler of one worker without labels: it queues events.
 type endedFlows struct {
-	cfg   *Config
-	queue *meter.Queue[*event.Event]
+	classes *classes
+	queue   *meter.Queue[*event.Event]
 }
 
 // Ended implements meter.Handler.
 func (w *endedFlows) Ended(f *flow.Flow, at uint64) {
-	app, model := w.app(f), ""
-	if app != "" {
-		model = w.cfg.Apps.Name
-	}
+	app, model := w.classes.app(f)
 	w.queue.Put(at, f.FirstPacket, event.OfFlow(f, app, model))
-}
-
-// app is the name of a flow's label, empty without one.
-func (w *endedFlows) app(f *flow.Flow) string {
-	if w.cfg.Apps == nil || f.Label.Class == flow.NoClass {
-		return ""
-	}
-	return w.cfg.Apps.Labels[f.Label.Class]
 }
 
 // labelledFlows is the meter.PacketHandler of one worker with labels.
 type labelledFlows struct {
 	endedFlows
-	classifier *classify.Classifier
-	flow       flow.Flow // of the packet at hand, reused
+	classifiers []*classify.Classifier // the one for flows that begin first, then those that have flows yet
+	flow        flow.Flow              // of the packet at hand, reused
 }
 
 // Packet implements meter.PacketHandler.
 func (w *labelledFlows) Packet(p *meter.Packet) {
-	if w.classifier.Packet(p) {
+	c := w.classifiers[0]
+	if len(w.classifiers) > 1 {
+		c = w.of(p.Flow.Label().Class)
+	}
+	if c.Packet(p) {
 		p.Flow.Record(&w.flow)
 		w.label(&w.flow, p.Capture.Nanos, p.Ordinal)
 	}
@@ -221,15 +220,16 @@ func (w *labelledFlows) Packet(p *meter.Packet) {
 
 // Ended implements meter.Handler.
 func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
-	if w.classifier.Ended(f) {
+	if w.of(f.Label.Class).Ended(f) {
 		w.label(f, f.Last, at)
 	}
 	w.endedFlows.Ended(f, at)
 }
 
 func (w *labelledFlows) label(f *flow.Flow, nanos int64, at uint64) {
+	app, model := w.classes.app(f)
 	w.queue.Put(at, f.FirstPacket, &event.Event{Nanos: nanos, Type: event.TypeLabel, Tuple: event.TupleOf(f), Label: &event.Label{
-		App: w.app(f), Confidence: float64(f.Label.Confidence), Source: f.Label.Source.String(),
-		Packets: int(f.Label.Packets), Novel: f.Label.Novel, Model: w.cfg.Apps.Name,
+		App: app, Confidence: float64(f.Label.Confidence), Source: f.Label.Source.String(),
+		Packets: int(f.Label.Packets), Novel: f.Label.Novel, Model: model,
 	}})
 }

@@ -18,15 +18,16 @@ const topLen = 5
 // window scores a closed window. The meter calls it between packets.
 func (s *Sensor) window(w *window.Window) {
 	if w.Skipped > 0 {
-		s.detector.Reset()
-		s.recent.forget()
+		s.forget()
 	}
 	v := w.Vector()
 	r := s.detector.Score(v)
+	s.judged++
 	unsure := w.Lost > 0 && r.Anomalous && !surplus(&v, &r)
 	if unsure {
 		r.Anomalous = false
 		s.detector.Reset() // or it would make the next windows odd too
+		s.judged = 0
 	}
 	end := w.Start + int64(w.Length)
 	out := event.Window{
@@ -38,13 +39,14 @@ func (s *Sensor) window(w *window.Window) {
 	}
 	s.recent.add(v, evidence.Window{Start: w.Start, Packets: w.Packets()})
 	index := window.Index(w.Start, w.Length)
-	apps, files := s.apps(w), s.sources.take(index)
+	labels := s.classes.byName(w.Labels())
+	apps, files := s.apps(labels), s.sources.take(index)
 	s.emit(&event.Event{Nanos: end, Type: event.TypeWindow, Window: &out})
 	if r.Scored && len(s.summary.Timeline) < maxPoints {
 		s.summary.Timeline = append(s.summary.Timeline, Point{w.Start, r.Score, r.Threshold, r.Anomalous})
 	}
 	seen := s.samples.take(index)
-	seen.apps = append(seen.apps, w.Labels()...)
+	seen.apps = append(seen.apps, labels...)
 	if !r.Anomalous {
 		s.samples.usually(seen)
 		return
@@ -77,7 +79,7 @@ func (s *Sensor) explain(a *event.Alert, seen *sample) {
 		}
 	}
 	s.samples.movers(a.Features[:leading(a.Features, *a.Score)], seen)
-	a.Apps = s.samples.apps(seen.apps, func(class int) string { return s.cfg.Apps.Labels[class] })
+	a.Apps = s.samples.apps(seen.apps, func(app int) string { return s.classes.names[app] })
 	a.Summary = summarise(a, seen)
 }
 
@@ -94,12 +96,12 @@ func surplus(v *window.Vector, r *anomaly.Result) bool {
 	return sum >= r.Threshold
 }
 
-// apps returns the packets of a window by application, most first.
-func (s *Sensor) apps(w *window.Window) []event.Count {
+// apps returns the packets of a window by application, most first; labels are those of classes.byName.
+func (s *Sensor) apps(labels []uint64) []event.Count {
 	var counts []event.Count
-	for class, n := range w.Labels() {
+	for app, n := range labels {
 		if n > 0 {
-			counts = append(counts, event.Count{Name: s.cfg.Apps.Labels[class], Packets: n})
+			counts = append(counts, event.Count{Name: s.classes.names[app], Packets: n})
 		}
 	}
 	slices.SortFunc(counts, func(a, b event.Count) int {
