@@ -33,9 +33,9 @@ func (s *Sensor) PromoteApps(m *classify.Model) error {
 		return fmt.Errorf("%w: no applications are labelled", ErrOtherInput)
 	case m.Name == now.Name:
 		return nil
-	case m.Arch.Packets != now.Arch.Packets || m.Arch.Normaliser.Bytes != now.Arch.Normaliser.Bytes || m.Tunnels != now.Tunnels:
-		return fmt.Errorf("%w: %s looks at %d packets of %d bytes, tunnels %v; %s at %d of %d, tunnels %v", ErrOtherInput,
-			m.Name, m.Arch.Packets, m.Arch.Normaliser.Bytes, m.Tunnels, now.Name, now.Arch.Packets, now.Arch.Normaliser.Bytes, now.Tunnels)
+	}
+	if err := sameOpenings(m, now); err != nil {
+		return err
 	}
 	s.Wait() // the workers are at rest
 	for _, w := range s.workers {
@@ -57,6 +57,7 @@ func (s *Sensor) PromoteApps(m *classify.Model) error {
 	}
 	s.setEffort(s.effort)
 	s.cfg.Apps = m
+	s.shadow.anewApps(m.Name)
 	s.promoted.Promoted++
 	return nil
 }
@@ -70,16 +71,35 @@ func (s *Sensor) PromoteAnomaly(m *anomaly.Model, name string) error {
 		return fmt.Errorf("%w: no windows are scored", ErrOtherInput)
 	case name == s.cfg.AnomalyName:
 		return nil
-	case m.Length != now.Length || !slices.Equal(m.Home, now.Home) || m.Tunnels != now.Tunnels:
-		return fmt.Errorf("%w: %s judges windows of %v, home %v, tunnels %v; %s of %v, home %v, tunnels %v", ErrOtherInput,
-			name, m.Length, m.Home, m.Tunnels, s.cfg.AnomalyName, now.Length, now.Home, now.Tunnels)
+	}
+	if err := sameWindows(m, now, name, s.cfg.AnomalyName); err != nil {
+		return err
 	}
 	s.Wait()
 	s.detector, s.recent.replay = m.NewDetector(), m.NewDetector()
 	s.recent.replayTo(s.detector, s.judged)
 	s.cfg.Anomaly, s.cfg.AnomalyName = m, name
+	s.shadow.anewAnomaly(name)
 	s.promoted.Promoted++
 	return nil
+}
+
+// sameOpenings reports, as an error, that a model looks at other openings than the one in use.
+func sameOpenings(m, now *classify.Model) error {
+	if m.Arch.Packets == now.Arch.Packets && m.Arch.Normaliser.Bytes == now.Arch.Normaliser.Bytes && m.Tunnels == now.Tunnels {
+		return nil
+	}
+	return fmt.Errorf("%w: %s looks at %d packets of %d bytes, tunnels %v; %s at %d of %d, tunnels %v", ErrOtherInput,
+		m.Name, m.Arch.Packets, m.Arch.Normaliser.Bytes, m.Tunnels, now.Name, now.Arch.Packets, now.Arch.Normaliser.Bytes, now.Tunnels)
+}
+
+// sameWindows reports, as an error, that a detector judges other windows than the one in use.
+func sameWindows(m, now *anomaly.Model, name, nowName string) error {
+	if m.Length == now.Length && slices.Equal(m.Home, now.Home) && m.Tunnels == now.Tunnels {
+		return nil
+	}
+	return fmt.Errorf("%w: %s judges windows of %v, home %v, tunnels %v; %s of %v, home %v, tunnels %v", ErrOtherInput,
+		name, m.Length, m.Home, m.Tunnels, nowName, now.Length, now.Home, now.Tunnels)
 }
 
 // Refuse counts a promoted version that was not even given to the sensor, or that it did not take.
@@ -95,6 +115,9 @@ func (r *recent) replayTo(d *anomaly.Detector, most int) {
 // forget has the detector begin anew: what comes next does not follow what was.
 func (s *Sensor) forget() {
 	s.detector.Reset()
+	if s.shadow.detector != nil {
+		s.shadow.detector.Reset()
+	}
 	s.judged = 0
 	s.recent.forget()
 }

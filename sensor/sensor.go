@@ -27,8 +27,13 @@ type Config struct {
 	Apps        *classify.Model // nil: no labels
 	Anomaly     *anomaly.Model  // nil: no windows
 	AnomalyName string          // NAME@VERSION of Anomaly
-	Emit        func(*event.Event) error
-	Capture     func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
+	// On trial beside Apps and Anomaly, which must take the same input: told as such, and of no other consequence.
+	ShadowApps        *classify.Model
+	ShadowAnomaly     *anomaly.Model
+	ShadowAnomalyName string
+
+	Emit    func(*event.Event) error
+	Capture func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
 	// Suppress says which exclusion an alert falls under, 0 for none; it is asked when a window has closed. nil: there are none.
 	Suppress func(*event.Alert) (exclusion int64)
 }
@@ -44,6 +49,7 @@ type Sensor struct {
 	workers  []*labelledFlows // none without Config.Apps
 	classes  classes
 	promoted event.Models
+	shadow   shadow
 	before   classify.Shed // of classifiers that are no longer in use
 	summary  Summary
 	labelled uint64 // flows that ended with a label
@@ -72,6 +78,9 @@ type lastStats struct {
 // New returns a sensor with the given number of workers.
 func New(cfg Config, workers int) (*Sensor, error) {
 	s := &Sensor{cfg: cfg}
+	if err := s.shadow.begin(&s.cfg); err != nil {
+		return nil, err
+	}
 	m := cfg.Meter
 	m.Every, m.OnTick = StatsEvery, s.stats
 	found := meter.NewFindings(s.found)
@@ -105,6 +114,9 @@ func New(cfg Config, workers int) (*Sensor, error) {
 		}
 		w := &labelledFlows{endedFlows: ended}
 		w.use(cfg.Apps, s.classes.of(cfg.Apps))
+		if cfg.ShadowApps != nil {
+			w.trial = &trial{model: cfg.ShadowApps, engine: cfg.ShadowApps.Engine()}
+		}
 		s.workers = append(s.workers, w)
 		return w
 	})
@@ -133,6 +145,7 @@ func (s *Sensor) Close() (*Summary, error) {
 	s.stats(now)
 	s.summary.Counters = s.meter.Counters()
 	s.summary.Shed = s.shed()
+	s.summary.Shadow, s.summary.Disagreements = s.comparison(), s.shadow.disagreements()
 	s.summary.finish()
 	return &s.summary, s.err
 }
@@ -147,6 +160,9 @@ func (s *Sensor) found(e *event.Event) {
 			}
 		}
 		s.summary.flow(e.Flow)
+	}
+	if e.Type == event.TypeShadow {
+		s.shadow.flow(e.Shadow)
 	}
 	s.emit(e)
 }
@@ -175,7 +191,7 @@ func (s *Sensor) stats(now int64) {
 	if s.cfg.Capture != nil {
 		st.Capture = s.cfg.Capture()
 	}
-	st.Models = s.models()
+	st.Models, st.Shadow = s.models(), s.comparison()
 	if s.last.packets == 0 {
 		s.last.nanos, _ = s.meter.Span()
 	}
@@ -204,6 +220,7 @@ type labelledFlows struct {
 	endedFlows
 	classifiers []*classify.Classifier // the one for flows that begin first, then those that have flows yet
 	flow        flow.Flow              // of the packet at hand, reused
+	trial       *trial                 // nil: no model is
 }
 
 // Packet implements meter.PacketHandler.
@@ -212,16 +229,31 @@ func (w *labelledFlows) Packet(p *meter.Packet) {
 	if len(w.classifiers) > 1 {
 		c = w.of(p.Flow.Label().Class)
 	}
-	if c.Packet(p) {
+	tried := w.trial != nil && p.Joined && !p.Flow.Final()
+	if tried {
+		w.trial.opening = p.Flow.Opening(w.trial.opening[:0])
+	}
+	changed := c.Packet(p)
+	if changed {
 		p.Flow.Record(&w.flow)
 		w.label(&w.flow, p.Capture.Nanos, p.Ordinal)
+	}
+	if tried && p.Flow.Final() {
+		if !changed {
+			p.Flow.Record(&w.flow)
+		}
+		w.try(&w.flow, w.trial.opening, p.Capture.Nanos, p.Ordinal)
 	}
 }
 
 // Ended implements meter.Handler.
 func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
+	open := !f.Label.Final
 	if w.of(f.Label.Class).Ended(f) {
 		w.label(f, f.Last, at)
+	}
+	if w.trial != nil && open && len(f.Opening) > 0 {
+		w.try(f, f.Opening, f.Last, at)
 	}
 	w.endedFlows.Ended(f, at)
 }

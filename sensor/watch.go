@@ -112,6 +112,9 @@ func (s *Sensor) restart() {
 func (s *Sensor) setEffort(e classify.Effort) {
 	s.effort = e
 	for _, w := range s.workers {
+		if w.trial != nil {
+			w.trial.off.Store(e != classify.Full)
+		}
 		for _, c := range w.classifiers {
 			c.SetEffort(e)
 		}

@@ -37,6 +37,10 @@ func (s *Sensor) window(w *window.Window) {
 	if r.Scored {
 		out.Score = &r.Score
 	}
+	s.shadow.window(&out, &v)
+	if unsure && s.shadow.detector != nil {
+		s.shadow.detector.Reset()
+	}
 	s.recent.add(v, evidence.Window{Start: w.Start, Packets: w.Packets()})
 	index := window.Index(w.Start, w.Length)
 	labels := s.classes.byName(w.Labels())
@@ -52,6 +56,7 @@ func (s *Sensor) window(w *window.Window) {
 		return
 	}
 	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: cuts(files, w.Start, end)}
+	alert.Shadow = nil // of a detector on trial no alert says anything
 	s.explain(&alert, seen)
 	s.samples.drop(seen)
 	if s.cfg.Suppress != nil {

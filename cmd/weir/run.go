@@ -30,6 +30,7 @@ func newRun(g *shared) *cobra.Command {
 		dash                       dashboard
 		at                         pace
 		promoted                   follow
+		trial                      shadowFlags
 		apps, detector, file, page string
 		list                       bool
 	)
@@ -76,6 +77,9 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				if err := errors.Join(in.follow(p.Ref(), m.Tunnels), in.filter.compare(p)); err != nil {
 					return err
 				}
+			}
+			if err := trial.load(g, &cfg); err != nil {
+				return err
 			}
 			cfg.Meter.Tunnels, cfg.Meter.Flow.Memory = in.tunnels, int(memory.byteSize)
 			out, finish, err := output(file)
@@ -176,6 +180,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 	memory.flags(c)
 	at.flags(c)
 	promoted.flags(c)
+	trial.flags(c)
 	dash.flags(c)
 	c.Flags().StringVar(&dash.address, "http", "", "address and port of the dashboard, such as 127.0.0.1:8080; behind -r it stays when all is read")
 	c.Flags().BoolVar(&dash.exit, "exit", false, "end when all is read, with --http as well")
@@ -244,6 +249,7 @@ func printSummary(s *sensor.Summary, took time.Duration) {
 		}
 		fmt.Fprintf(out, "  %s  score %.3g (threshold %.3g): %s\n", time.Unix(0, int64(a.Start)).UTC().Format(time.DateTime), *a.Score, a.Threshold, sensor.Explain(&a))
 	}
+	printComparison(s)
 	printCounts("not decoded", sensor.DecodeErrors(c))
 	printCounts("dropped", sensor.Drops(c))
 	if s.Shed != nil {
