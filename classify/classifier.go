@@ -18,6 +18,7 @@ import (
 // MiB, where the tracks of profile Default take up to four times what the openings do.
 type Classifier struct {
 	model  *Model
+	base   int32 // flow.Label.Class of the model's first label
 	engine *Engine
 	tracks []*Track // by tag of the flow less 1; nil where none has the tag
 	tags   []uint32 // that no flow has
@@ -33,9 +34,21 @@ type Classifier struct {
 const maxFree = 1024
 
 // New returns a classifier of a model.
-func New(m *Model) *Classifier {
-	return &Classifier{model: m, engine: m.Engine()}
+func New(m *Model) *Classifier { return NewBeside(m, 0) }
+
+// NewBeside returns a classifier of a model whose labels have the classes from first on, so that the flows of a worker
+// can be labelled by several models, one after the other.
+func NewBeside(m *Model, first int32) *Classifier {
+	return &Classifier{model: m, base: first, engine: m.Engine()}
 }
+
+// Gave reports whether a class is one of the classifier's.
+func (c *Classifier) Gave(class int32) bool {
+	return class >= c.base && class < c.base+int32(len(c.model.Labels))
+}
+
+// Undecided is how many flows the classifier remembers.
+func (c *Classifier) Undecided() int { return len(c.tracks) - len(c.tags) }
 
 // Packet takes a packet and reports whether its flow's label changed. It writes the label.
 // Packets are classified that carry TCP or UDP payload, however much of it was captured; pure
@@ -54,7 +67,7 @@ func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 			label, changed = c.finish(f.Label(), f.Tag())
 			f.SetTag(0)
 		} else {
-			label, changed = packetLabel(f.Label(), probabilities)
+			label, changed = c.packetLabel(f.Label(), probabilities)
 		}
 	case p.Joined:
 		return c.shedJoined(f, effort)
@@ -66,7 +79,7 @@ func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 		}
 		alone := flow.Payload{Nanos: p.Capture.Nanos, Dir: p.Dir, Len: p.Headers.PayloadWireLen, Data: p.Payload()}
 		c.model.Arch.Fill(&c.input, &alone, f.Proto(), 0, 0)
-		label, changed = packetLabel(f.Label(), c.packet())
+		label, changed = c.packetLabel(f.Label(), c.packet())
 	default:
 		return false
 	}
@@ -108,7 +121,7 @@ func (c *Classifier) shedJoined(f flow.Ref, effort Effort) (changed bool) {
 	label := f.Label()
 	if effort == NoFlowNetwork {
 		c.fill(c.first, f.Proto(), last)
-		label, changed = packetLabel(label, c.packet())
+		label, changed = c.packetLabel(label, c.packet())
 	}
 	if effort == NoLabels || last+1 >= c.model.Arch.Packets {
 		var again bool
@@ -161,8 +174,9 @@ func (c *Classifier) Ended(f *flow.Flow) (changed bool) {
 }
 
 // packetLabel returns the packet network's label and whether it is another than before.
-func packetLabel(before flow.Label, probabilities []float32) (label flow.Label, changed bool) {
+func (c *Classifier) packetLabel(before flow.Label, probabilities []float32) (label flow.Label, changed bool) {
 	class, confidence := best(probabilities)
+	class += c.base
 	label = flow.Label{Class: class, Confidence: confidence, Source: flow.FromPacket, Packets: 1}
 	return label, class != before.Class || before.Source != flow.FromPacket
 }
@@ -174,7 +188,7 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 	var answer Answer
 	c.logs, answer = t.decide(c.logs)
 	label = flow.Label{
-		Class: answer.Class, Confidence: answer.Confidence, Source: flow.FromPacket, Packets: uint64(t.Packets),
+		Class: c.base + answer.Class, Confidence: answer.Confidence, Source: flow.FromPacket, Packets: uint64(t.Packets),
 		Novel: c.model.novelty(c.engine, t) >= 1, Final: true,
 	}
 	if c.model.Arch.Flow {

@@ -1,5 +1,7 @@
 package classify
 
+import "github.com/weirnet/weir/flow"
+
 // Answer is a class with its calibrated probability.
 type Answer struct {
 	Class      int32
@@ -41,4 +43,29 @@ func (m *Model) Judge(e *Engine, inputs []Input) Verdict {
 		v.LogProbs, v.Answer = t.decide(nil)
 	}
 	return v
+}
+
+// Label runs the cascade over the payloads of an opening, at least one, at once, and returns the final label that a Classifier would
+// have given the flow after them. in is scratch.
+func (m *Model) Label(e *Engine, opening []flow.Payload, proto uint8, in *Input) flow.Label {
+	t := e.NewTrack()
+	for i := range opening {
+		before := int64(0)
+		if i > 0 {
+			before = opening[i-1].Nanos
+		}
+		m.Arch.Fill(in, &opening[i], proto, i, before)
+		if m.step(e, t, in).final {
+			break
+		}
+	}
+	_, answer := t.decide(nil)
+	label := flow.Label{
+		Class: answer.Class, Confidence: answer.Confidence, Source: flow.FromPacket, Packets: uint64(t.Packets),
+		Novel: m.novelty(e, t) >= 1, Final: true,
+	}
+	if m.Arch.Flow {
+		label.Source = flow.FromFlow
+	}
+	return label
 }

@@ -25,6 +25,7 @@ const (
 	TypeAlert  Type = "alert"  // a window's score reached the threshold
 	TypeStats  Type = "stats"  // counters, every ten seconds of traffic and at the end
 
+	TypeShadow     Type = "shadow"     // a flow is decided, and a model on trial was asked as well
 	TypeSuppressed Type = "suppressed" // a window's score reached the threshold, but an exclusion says not to raise an alert
 )
 
@@ -39,6 +40,53 @@ type Event struct {
 	Window *Window
 	Alert  *Alert
 	Stats  *Stats
+	Shadow *Shadow
+}
+
+// Shadow is what a model on trial says of a flow whose label is final, of the same payloads. Nothing else hangs on it.
+type Shadow struct {
+	Label
+	LiveApp   string `json:"live_app"` // the flow's label
+	LiveNovel bool   `json:"live_novel"`
+	Agrees    bool   `json:"agrees"` // the same application, novel for both or for neither
+}
+
+// ShadowScore is what a detector on trial says of a window.
+type ShadowScore struct {
+	Score     *float64 `json:"score"` // null as in Window
+	Threshold float64  `json:"threshold"`
+	Anomalous bool     `json:"anomalous"` // never an alert
+	Model     string   `json:"model"`
+}
+
+// Comparison holds models on trial against those in use, since the start or since one of those in use was another.
+type Comparison struct {
+	Apps    *AppsComparison    `json:"apps,omitempty"`
+	Anomaly *AnomalyComparison `json:"anomaly,omitempty"`
+}
+
+// AppsComparison counts flows that both models labelled.
+type AppsComparison struct {
+	Model     string `json:"model"` // on trial
+	Live      string `json:"live"`
+	Flows     uint64 `json:"flows"`
+	Agree     uint64 `json:"agree"`      // the same application, novel or not
+	NovelLive uint64 `json:"novel_live"` // to the model in use
+	Novel     uint64 `json:"novel"`      // to the one on trial
+	NovelBoth uint64 `json:"novel_both"`
+	Skipped   uint64 `json:"skipped"` // flows that the one on trial was not asked about for want of time
+}
+
+// AnomalyComparison counts windows that both detectors scored.
+type AnomalyComparison struct {
+	Model     string `json:"model"` // on trial
+	Live      string `json:"live"`
+	Windows   uint64 `json:"windows"`
+	AboveLive uint64 `json:"above_live"` // anomalous to the detector in use
+	Above     uint64 `json:"above"`      // to the one on trial
+	AboveBoth uint64 `json:"above_both"`
+	// Correlation is Pearson's, of the logarithms of both scores; 0 while it is not known.
+	Correlation float64 `json:"correlation"`
 }
 
 // Tuple names a flow: the originator is the source.
@@ -96,6 +144,8 @@ type Window struct {
 	// are missing: it may be for them alone. Such a window is not anomalous.
 	Unsure bool   `json:"unsure,omitempty"`
 	Model  string `json:"model"`
+
+	Shadow *ShadowScore `json:"shadow,omitempty"` // absent without a detector on trial
 
 	Vector *window.Vector `json:"-"` // the 53 features; for history, lines do not bear them
 	Apps   []Share        `json:"-"` // what passed, by application; for who watches, lines do not bear it. nil without labels
@@ -187,6 +237,16 @@ type Stats struct {
 	BitRate      float64           `json:"bits_per_second"`
 	Shed         *Shed             `json:"shed,omitempty"`    // absent when there was time for all work
 	Capture      []Capture         `json:"capture,omitempty"` // live alone: each interface
+	Models       *Models           `json:"models,omitempty"`  // absent without models
+	Shadow       *Comparison       `json:"shadow,omitempty"`  // absent without models on trial
+}
+
+// Models tells which models are in use, and how often that changed since the start.
+type Models struct {
+	Apps     string `json:"apps,omitempty"`
+	Anomaly  string `json:"anomaly,omitempty"`
+	Promoted uint64 `json:"promoted"` // times that another version took over
+	Refused  uint64 `json:"refused"`  // promoted versions that could not take over: the one before goes on
 }
 
 // Shed tells what networks did not look at because packets came faster than they could.

@@ -35,7 +35,8 @@ type line struct {
 	Alert  *Alert  `json:"alert,omitempty"`
 	Stats  *Stats  `json:"stats,omitempty"`
 
-	Suppressed *Alert `json:"suppressed,omitempty"`
+	Suppressed *Alert  `json:"suppressed,omitempty"`
+	Shadow     *Shadow `json:"shadow,omitempty"`
 }
 
 // Write appends one event. After the first error it does nothing and returns that error.
@@ -47,7 +48,7 @@ func (w *Writer) Write(e *Event) error {
 		_, w.err = w.out.Write(w.line)
 		return w.err
 	}
-	l := line{Timestamp: Time(e.Nanos), Type: e.Type, Tuple: e.Tuple, Label: e.Label, Flow: e.Flow, Window: e.Window, Alert: e.Alert, Stats: e.Stats}
+	l := line{Timestamp: Time(e.Nanos), Type: e.Type, Tuple: e.Tuple, Label: e.Label, Flow: e.Flow, Window: e.Window, Alert: e.Alert, Stats: e.Stats, Shadow: e.Shadow}
 	if e.Type == TypeSuppressed {
 		l.Alert, l.Suppressed = nil, e.Alert
 	}

@@ -146,14 +146,10 @@ func (r Registry) Load(ref string) (*Package, error) {
 		return nil, err
 	}
 	if !pinned {
-		live, err := r.history(name)
-		if err != nil {
+		var err error
+		if version, err = r.Live(name); err != nil {
 			return nil, err
 		}
-		if len(live) == 0 {
-			return nil, fmt.Errorf("%w: %s has no promoted version in %s", ErrNotFound, name, r.Dir)
-		}
-		version = live[len(live)-1]
 	} else if err := CheckName(version); err != nil {
 		return nil, err
 	}
@@ -162,6 +158,21 @@ func (r Registry) Load(ref string) (*Package, error) {
 		return nil, fmt.Errorf("%w: %s@%s in %s", ErrNotFound, name, version, r.Dir)
 	}
 	return load(dir)
+}
+
+// Live returns the promoted version of a model.
+func (r Registry) Live(name string) (version string, err error) {
+	if err := CheckName(name); err != nil {
+		return "", err
+	}
+	live, err := r.history(name)
+	if err != nil {
+		return "", err
+	}
+	if len(live) == 0 {
+		return "", fmt.Errorf("%w: %s has no promoted version in %s", ErrNotFound, name, r.Dir)
+	}
+	return live[len(live)-1], nil
 }
 
 func load(dir string) (*Package, error) {

@@ -27,8 +27,13 @@ type Config struct {
 	Apps        *classify.Model // nil: no labels
 	Anomaly     *anomaly.Model  // nil: no windows
 	AnomalyName string          // NAME@VERSION of Anomaly
-	Emit        func(*event.Event) error
-	Capture     func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
+	// On trial beside Apps and Anomaly, which must take the same input: told as such, and of no other consequence.
+	ShadowApps        *classify.Model
+	ShadowAnomaly     *anomaly.Model
+	ShadowAnomalyName string
+
+	Emit    func(*event.Event) error
+	Capture func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
 	// Suppress says which exclusion an alert falls under, 0 for none; it is asked when a window has closed. nil: there are none.
 	Suppress func(*event.Alert) (exclusion int64)
 }
@@ -38,24 +43,29 @@ const StatsEvery = 10 * time.Second
 
 // Sensor is used by one goroutine.
 type Sensor struct {
-	cfg         Config
-	meter       *meter.Meter
-	detector    *anomaly.Detector
-	classifiers []*classify.Classifier // of the workers
-	summary     Summary
-	labelled    uint64 // flows that ended with a label
-	novel       uint64 // of them
-	file        string // that the packets at hand come from
-	batch       []capture.Packet
-	at          int // of batch: the packet that the meter sees next
-	sources     sources
-	recent      recent
-	samples     samples
-	evidence    *evidence.Recorder // nil: none is kept
-	last        lastStats
-	incident    anomaly.Incident // that the last alert belongs to
-	effort      classify.Effort
-	err         error
+	cfg      Config
+	meter    *meter.Meter
+	detector *anomaly.Detector
+	workers  []*labelledFlows // none without Config.Apps
+	classes  classes
+	promoted event.Models
+	shadow   shadow
+	before   classify.Shed // of classifiers that are no longer in use
+	summary  Summary
+	labelled uint64 // flows that ended with a label
+	novel    uint64 // of them
+	file     string // that the packets at hand come from
+	batch    []capture.Packet
+	at       int // of batch: the packet that the meter sees next
+	sources  sources
+	recent   recent
+	samples  samples
+	judged   int                // windows that the detector has seen since it knew none
+	evidence *evidence.Recorder // nil: none is kept
+	last     lastStats
+	incident anomaly.Incident // that the last alert belongs to
+	effort   classify.Effort
+	err      error
 }
 
 // lastStats is what the rates of the next stats event are reckoned from.
@@ -68,6 +78,9 @@ type lastStats struct {
 // New returns a sensor with the given number of workers.
 func New(cfg Config, workers int) (*Sensor, error) {
 	s := &Sensor{cfg: cfg}
+	if err := s.shadow.begin(&s.cfg); err != nil {
+		return nil, err
+	}
 	m := cfg.Meter
 	m.Every, m.OnTick = StatsEvery, s.stats
 	found := meter.NewFindings(s.found)
@@ -95,13 +108,17 @@ func New(cfg Config, workers int) (*Sensor, error) {
 	}
 	var err error
 	s.meter, err = meter.New(m, workers, func(i int) meter.Handler {
-		ended := endedFlows{cfg: &s.cfg, queue: found.Queue(i)}
+		ended := endedFlows{classes: &s.classes, queue: found.Queue(i)}
 		if cfg.Apps == nil {
 			return &ended
 		}
-		c := classify.New(cfg.Apps)
-		s.classifiers = append(s.classifiers, c)
-		return &labelledFlows{endedFlows: ended, classifier: c}
+		w := &labelledFlows{endedFlows: ended}
+		w.use(cfg.Apps, s.classes.of(cfg.Apps))
+		if cfg.ShadowApps != nil {
+			w.trial = &trial{model: cfg.ShadowApps, engine: cfg.ShadowApps.Engine()}
+		}
+		s.workers = append(s.workers, w)
+		return w
 	})
 	return s, err
 }
@@ -128,6 +145,7 @@ func (s *Sensor) Close() (*Summary, error) {
 	s.stats(now)
 	s.summary.Counters = s.meter.Counters()
 	s.summary.Shed = s.shed()
+	s.summary.Shadow, s.summary.Disagreements = s.comparison(), s.shadow.disagreements()
 	s.summary.finish()
 	return &s.summary, s.err
 }
@@ -142,6 +160,9 @@ func (s *Sensor) found(e *event.Event) {
 			}
 		}
 		s.summary.flow(e.Flow)
+	}
+	if e.Type == event.TypeShadow {
+		s.shadow.flow(e.Shadow)
 	}
 	s.emit(e)
 }
@@ -170,6 +191,7 @@ func (s *Sensor) stats(now int64) {
 	if s.cfg.Capture != nil {
 		st.Capture = s.cfg.Capture()
 	}
+	st.Models, st.Shadow = s.models(), s.comparison()
 	if s.last.packets == 0 {
 		s.last.nanos, _ = s.meter.Span()
 	}
@@ -183,53 +205,63 @@ func (s *Sensor) stats(now int64) {
 
 // endedFlows is the meter.Handler of one worker without labels: it queues events.
 type endedFlows struct {
-	cfg   *Config
-	queue *meter.Queue[*event.Event]
+	classes *classes
+	queue   *meter.Queue[*event.Event]
 }
 
 // Ended implements meter.Handler.
 func (w *endedFlows) Ended(f *flow.Flow, at uint64) {
-	app, model := w.app(f), ""
-	if app != "" {
-		model = w.cfg.Apps.Name
-	}
+	app, model := w.classes.app(f)
 	w.queue.Put(at, f.FirstPacket, event.OfFlow(f, app, model))
-}
-
-// app is the name of a flow's label, empty without one.
-func (w *endedFlows) app(f *flow.Flow) string {
-	if w.cfg.Apps == nil || f.Label.Class == flow.NoClass {
-		return ""
-	}
-	return w.cfg.Apps.Labels[f.Label.Class]
 }
 
 // labelledFlows is the meter.PacketHandler of one worker with labels.
 type labelledFlows struct {
 	endedFlows
-	classifier *classify.Classifier
-	flow       flow.Flow // of the packet at hand, reused
+	classifiers []*classify.Classifier // the one for flows that begin first, then those that have flows yet
+	flow        flow.Flow              // of the packet at hand, reused
+	trial       *trial                 // nil: no model is
 }
 
 // Packet implements meter.PacketHandler.
 func (w *labelledFlows) Packet(p *meter.Packet) {
-	if w.classifier.Packet(p) {
+	c := w.classifiers[0]
+	if len(w.classifiers) > 1 {
+		c = w.of(p.Flow.Label().Class)
+	}
+	tried := w.trial != nil && p.Joined && !p.Flow.Final()
+	if tried {
+		w.trial.opening = p.Flow.Opening(w.trial.opening[:0])
+	}
+	changed := c.Packet(p)
+	if changed {
 		p.Flow.Record(&w.flow)
 		w.label(&w.flow, p.Capture.Nanos, p.Ordinal)
+	}
+	if tried && p.Flow.Final() {
+		if !changed {
+			p.Flow.Record(&w.flow)
+		}
+		w.try(&w.flow, w.trial.opening, p.Capture.Nanos, p.Ordinal)
 	}
 }
 
 // Ended implements meter.Handler.
 func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
-	if w.classifier.Ended(f) {
+	open := !f.Label.Final
+	if w.of(f.Label.Class).Ended(f) {
 		w.label(f, f.Last, at)
+	}
+	if w.trial != nil && open && len(f.Opening) > 0 {
+		w.try(f, f.Opening, f.Last, at)
 	}
 	w.endedFlows.Ended(f, at)
 }
 
 func (w *labelledFlows) label(f *flow.Flow, nanos int64, at uint64) {
+	app, model := w.classes.app(f)
 	w.queue.Put(at, f.FirstPacket, &event.Event{Nanos: nanos, Type: event.TypeLabel, Tuple: event.TupleOf(f), Label: &event.Label{
-		App: w.app(f), Confidence: float64(f.Label.Confidence), Source: f.Label.Source.String(),
-		Packets: int(f.Label.Packets), Novel: f.Label.Novel, Model: w.cfg.Apps.Name,
+		App: app, Confidence: float64(f.Label.Confidence), Source: f.Label.Source.String(),
+		Packets: int(f.Label.Packets), Novel: f.Label.Novel, Model: model,
 	}})
 }

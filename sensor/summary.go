@@ -21,6 +21,9 @@ type Summary struct {
 	Timeline   []Point       // a point per scored window, the first maxPoints
 	Incidents  uint64        // alerts merged: at most two windows apart
 
+	Shadow        *event.Comparison // nil without models on trial
+	Disagreements []Disagreement    // of models of applications, most flows first
+
 	totals map[appKey]*AppTotal
 }
 

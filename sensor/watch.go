@@ -102,8 +102,7 @@ func (s *Sensor) Watch(source Source, w Watcher) error {
 func (s *Sensor) restart() {
 	s.meter.Restart()
 	if s.detector != nil {
-		s.detector.Reset()
-		s.recent.forget()
+		s.forget()
 	}
 	if s.evidence != nil {
 		s.evidence.Forget()
@@ -112,17 +111,24 @@ func (s *Sensor) restart() {
 
 func (s *Sensor) setEffort(e classify.Effort) {
 	s.effort = e
-	for _, c := range s.classifiers {
-		c.SetEffort(e)
+	for _, w := range s.workers {
+		if w.trial != nil {
+			w.trial.off.Store(e != classify.Full)
+		}
+		for _, c := range w.classifiers {
+			c.SetEffort(e)
+		}
 	}
 }
 
 // shed returns what was not done for want of time; nil when there was always enough.
 func (s *Sensor) shed() *event.Shed {
-	var sum classify.Shed
-	for _, c := range s.classifiers {
-		one := c.Shed()
-		sum.Add(&one)
+	sum := s.before
+	for _, w := range s.workers {
+		for _, c := range w.classifiers {
+			one := c.Shed()
+			sum.Add(&one)
+		}
 	}
 	if s.effort == classify.Full && sum == (classify.Shed{}) {
 		return nil

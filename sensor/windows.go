@@ -18,33 +18,39 @@ const topLen = 5
 // window scores a closed window. The meter calls it between packets.
 func (s *Sensor) window(w *window.Window) {
 	if w.Skipped > 0 {
-		s.detector.Reset()
-		s.recent.forget()
+		s.forget()
 	}
 	v := w.Vector()
 	r := s.detector.Score(v)
+	s.judged++
 	unsure := w.Lost > 0 && r.Anomalous && !surplus(&v, &r)
 	if unsure {
 		r.Anomalous = false
 		s.detector.Reset() // or it would make the next windows odd too
+		s.judged = 0
 	}
 	end := w.Start + int64(w.Length)
+	labels := s.classes.byName(w.Labels())
 	out := event.Window{
 		Start: event.Time(w.Start), Length: w.Length.Seconds(), Packets: w.Packets(),
-		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Unsure: unsure, Model: s.cfg.AnomalyName, Vector: &v, Apps: s.mix(w),
+		Threshold: r.Threshold, Anomalous: r.Anomalous, Lost: w.Lost, Unsure: unsure, Model: s.cfg.AnomalyName, Vector: &v, Apps: s.mix(labels),
 	}
 	if r.Scored {
 		out.Score = &r.Score
 	}
+	s.shadow.window(&out, &v)
+	if unsure && s.shadow.detector != nil {
+		s.shadow.detector.Reset()
+	}
 	s.recent.add(v, evidence.Window{Start: w.Start, Packets: w.Packets()})
 	index := window.Index(w.Start, w.Length)
-	apps, files := s.apps(w), s.sources.take(index)
+	apps, files := s.apps(labels), s.sources.take(index)
 	s.emit(&event.Event{Nanos: end, Type: event.TypeWindow, Window: &out})
 	if r.Scored && len(s.summary.Timeline) < maxPoints {
 		s.summary.Timeline = append(s.summary.Timeline, Point{w.Start, r.Score, r.Threshold, r.Anomalous})
 	}
 	seen := s.samples.take(index)
-	for _, l := range labelled(w) {
+	for _, l := range labels[min(1, len(labels)):] {
 		seen.apps = append(seen.apps, l.Packets)
 	}
 	if !r.Anomalous {
@@ -52,6 +58,7 @@ func (s *Sensor) window(w *window.Window) {
 		return
 	}
 	alert := event.Alert{Window: out, Features: features(v, r), Top: top(w, apps), Evidence: cuts(files, w.Start, end)}
+	alert.Shadow = nil // of a detector on trial no alert says anything
 	s.explain(&alert, seen)
 	s.samples.drop(seen)
 	if s.cfg.Suppress != nil {
@@ -79,7 +86,7 @@ func (s *Sensor) explain(a *event.Alert, seen *sample) {
 		}
 	}
 	s.samples.movers(a.Features[:leading(a.Features, *a.Score)], seen)
-	a.Apps = s.samples.apps(seen.apps, func(class int) string { return s.cfg.Apps.Labels[class] })
+	a.Apps = s.samples.apps(seen.apps, func(app int) string { return s.classes.names[app] })
 	a.Summary = summarise(a, seen)
 }
 
@@ -96,19 +103,13 @@ func surplus(v *window.Vector, r *anomaly.Result) bool {
 	return sum >= r.Threshold
 }
 
-// labelled returns what of a window belongs to labels, by class.
-func labelled(w *window.Window) []window.Labelled {
-	all := w.Labels()
-	return all[min(1, len(all)):]
-}
-
-// mix returns what passed in a window, by application.
-func (s *Sensor) mix(w *window.Window) []event.Share {
+// mix returns what passed in a window, by application; labels are those of classes.byName.
+func (s *Sensor) mix(labels []window.Labelled) []event.Share {
 	var all []event.Share
-	for slot, l := range w.Labels() {
+	for slot, l := range labels {
 		name := ""
 		if slot > 0 {
-			name = s.cfg.Apps.Labels[slot-1]
+			name = s.classes.names[slot-1]
 		}
 		if n := l.Packets - l.NovelPackets; n > 0 {
 			all = append(all, event.Share{App: name, Packets: n, Payload: l.Payload - l.NovelPayload})
@@ -120,12 +121,12 @@ func (s *Sensor) mix(w *window.Window) []event.Share {
 	return all
 }
 
-// apps returns the packets of a window by application, most first.
-func (s *Sensor) apps(w *window.Window) []event.Count {
+// apps returns the packets of a window by application, most first; labels are those of classes.byName.
+func (s *Sensor) apps(labels []window.Labelled) []event.Count {
 	var counts []event.Count
-	for class, l := range labelled(w) {
+	for app, l := range labels[min(1, len(labels)):] {
 		if l.Packets > 0 {
-			counts = append(counts, event.Count{Name: s.cfg.Apps.Labels[class], Packets: l.Packets})
+			counts = append(counts, event.Count{Name: s.classes.names[app], Packets: l.Packets})
 		}
 	}
 	slices.SortFunc(counts, func(a, b event.Count) int {

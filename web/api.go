@@ -272,7 +272,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	}
 	st := Status{
 		Version: s.cfg.Version, Started: event.Time(s.started.UnixNano()), Source: s.cfg.Source, Watching: s.cfg.Live != nil, Evidence: s.cfg.Packets != nil,
-		Models: append([]string{}, s.cfg.InUse...),
+		Models: append([]string{}, s.inUse()...),
 		History: History{Flows: info.Flows, Windows: info.Windows, Alerts: info.Alerts, Incidents: info.Incidents,
 			Segments: info.Segments, Bytes: info.Bytes},
 	}

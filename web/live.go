@@ -350,3 +350,13 @@ func (l *Live) between(from, to cursor, explain func(*event.Alert) string) (s St
 	}
 	return s
 }
+
+// models returns what the last statistics say of models, nil when they say nothing.
+func (l *Live) models() *event.Models {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stats == nil {
+		return nil
+	}
+	return l.stats.Models
+}

@@ -31,6 +31,7 @@ func (s *Server) models(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	inUse := s.inUse()
 	out := struct {
 		Models []ModelLine `json:"models"`
 	}{[]ModelLine{}}
@@ -38,7 +39,7 @@ func (s *Server) models(w http.ResponseWriter, r *http.Request) error {
 		e := &entries[i]
 		line := ModelLine{
 			Name: e.Name, Version: e.Version, Kind: e.Kind, Profile: e.Profile, Labels: len(e.Labels), Features: e.Features, Live: e.Live,
-			InUse: slices.Contains(s.cfg.InUse, e.Ref()),
+			InUse: slices.Contains(inUse, e.Ref()),
 		}
 		if e.Fault != nil {
 			line.Fault = e.Fault.Error()
@@ -110,4 +111,14 @@ func (s *Server) rollback(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return reply(w, r, promoted{name + "@" + version})
+}
+
+// inUse returns the models that label and score now: those of the start, or those that took over.
+func (s *Server) inUse() []string {
+	if s.cfg.Live != nil {
+		if m := s.cfg.Live.models(); m != nil {
+			return slices.DeleteFunc([]string{m.Apps, m.Anomaly}, func(ref string) bool { return ref == "" })
+		}
+	}
+	return s.cfg.InUse
 }

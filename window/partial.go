@@ -117,7 +117,8 @@ type Labelled struct {
 	NovelPackets, NovelPayload uint64 // of them: of flows unlike training
 }
 
-func (l *Labelled) add(o *Labelled) {
+// Add adds what belongs to another label.
+func (l *Labelled) Add(o *Labelled) {
 	l.Packets += o.Packets
 	l.Payload += o.Payload
 	l.NovelPackets += o.NovelPackets
@@ -183,7 +184,7 @@ func (p *Partial) Merge(q *Partial) {
 		if slot == len(p.labels) {
 			p.labels = append(p.labels, Labelled{})
 		}
-		p.labels[slot].add(&q.labels[slot])
+		p.labels[slot].Add(&q.labels[slot])
 	}
 	p.srcAddrs.merge(&q.srcAddrs)
 	p.dstAddrs.merge(&q.dstAddrs)

@@ -81,6 +81,8 @@ func TestScripts(t *testing.T) {
 			"breakruns":  scriptBreakRuns,
 			"halfway":    scriptHalfway,
 			"samescores": scriptSameScores,
+			"followed":   scriptFollowed,
+			"samecounts": scriptSameCounts,
 		},
 		RequireUniqueNames: true,
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/event"
 	"github.com/weirnet/weir/meter"
+	"github.com/weirnet/weir/model"
 	"github.com/weirnet/weir/sensor"
 	"github.com/weirnet/weir/train"
 )
@@ -28,6 +29,8 @@ func newRun(g *shared) *cobra.Command {
 		memory                     flowMemory
 		dash                       dashboard
 		at                         pace
+		promoted                   follow
+		trial                      shadowFlags
 		apps, detector, file, page string
 		list                       bool
 	)
@@ -41,6 +44,9 @@ every window its score, and what is anomalous an alert with its explanation. Eve
 Behind -r, words are more captures; behind -i, they are a filter as for tcpdump. --filter is a filter in either case.
 With --http, a browser shows what is going on and what is stored.
 
+Models named without @VERSION follow weir model promote and rollback while an interface is watched: no packet is
+lost, and no flow or window is judged by two models. With @VERSION they stay.
+
 An interface is watched until Ctrl-C, which ends with what was captured until then; a second one ends at once.`,
 		Example: `  weir run -r monday.pcap tuesday.pcap --apps apps --anomaly anomaly -o events.jsonl
   sudo weir run -i eth0 --apps apps --anomaly anomaly -o events.jsonl not port 22`,
@@ -48,7 +54,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if list {
 				return listInterfaces(os.Stdout, g, false)
 			}
-			if err := errors.Join(late.check(), memory.check(), at.check(len(live.interfaces) > 0)); err != nil {
+			if err := errors.Join(late.check(), memory.check(), at.check(len(live.interfaces) > 0), promoted.check(len(live.interfaces) > 0, keep.dir != "")); err != nil {
 				return err
 			}
 			cfg := sensor.Config{Meter: meter.Config{Lateness: late.lateness, MaxGap: maxSilence}}
@@ -71,6 +77,9 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				if err := errors.Join(in.follow(p.Ref(), m.Tunnels), in.filter.compare(p)); err != nil {
 					return err
 				}
+			}
+			if err := trial.load(g, &cfg); err != nil {
+				return err
 			}
 			cfg.Meter.Tunnels, cfg.Meter.Flow.Memory = in.tunnels, int(memory.byteSize)
 			out, finish, err := output(file)
@@ -126,15 +135,17 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 					return errors.Join(keep.captures(files), proof.begin(&keep, s, &cfg, capture.Section{}, true))
 				}
 			}
+			promoted.start(g, watching, map[model.Kind][2]string{model.Apps: {apps, appsName(&cfg)}, model.Anomaly: {detector, cfg.AnomalyName}})
+			defer promoted.close()
 			started := time.Now()
 			var readErr error
 			if watching {
 				if err := errors.Join(keep.watching(live.interfaces), proof.begin(&keep, s, &cfg, live.section(), false)); err != nil {
 					return finish(finishPage(errors.Join(live.explain(err), proof.close(), keep.close())))
 				}
-				readErr = live.watch(c.Context(), g, s, w.Flush)
+				readErr = live.watch(c.Context(), g, s, promoted.before(g, s, w.Flush))
 			} else {
-				readErr = in.read(c.Context(), s.Wait, at.slow(c.Context(), s))
+				readErr = in.read(c.Context(), s.Wait, promoted.around(g, s, at.slow(c.Context(), s)))
 			}
 			kept := errors.Join(keep.read(readErr), proof.read(readErr, s))
 			summary, err := s.Close()
@@ -168,6 +179,8 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
 	memory.flags(c)
 	at.flags(c)
+	promoted.flags(c)
+	trial.flags(c)
 	dash.flags(c)
 	c.Flags().StringVar(&dash.address, "http", "", "address and port of the dashboard, such as 127.0.0.1:8080; behind -r it stays when all is read")
 	c.Flags().BoolVar(&dash.exit, "exit", false, "end when all is read, with --http as well")
@@ -236,6 +249,7 @@ func printSummary(s *sensor.Summary, took time.Duration) {
 		}
 		fmt.Fprintf(out, "  %s  score %.3g (threshold %.3g): %s\n", time.Unix(0, int64(a.Start)).UTC().Format(time.DateTime), *a.Score, a.Threshold, sensor.Explain(&a))
 	}
+	printComparison(s)
 	printCounts("not decoded", sensor.DecodeErrors(c))
 	printCounts("dropped", sensor.Drops(c))
 	if s.Shed != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weirnet/weir/anomaly"
 	"github.com/weirnet/weir/evaluate"
+	"github.com/weirnet/weir/meter"
 	"github.com/weirnet/weir/model"
 	"github.com/weirnet/weir/train"
 	"github.com/weirnet/weir/window"
@@ -142,7 +143,6 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		return err
 	}
 	var segments [][]window.Vector
-	var vectors [][]float64
 	for i := range rows {
 		r := &rows[i]
 		if r.start < from || r.start+int64(cfg.Window) > until {
@@ -153,7 +153,27 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		}
 		last := len(segments) - 1
 		segments[last] = append(segments[last], r.vector)
-		vectors = append(vectors, r.vector[:])
+	}
+	learned := anomalyTraining{}
+	if f.from != "" {
+		learned.From = from
+	}
+	if f.until != "" {
+		learned.Until = until
+	}
+	if _, err := g.fitAnomaly(ctx, f, cfg, segments, learned, nil, started); err != nil {
+		return err
+	}
+	return readErr
+}
+
+// fitAnomaly trains a detector on normal windows, keeps it with what is known of them, and returns its NAME@VERSION.
+func (g *shared) fitAnomaly(ctx context.Context, f *anomalyFlags, cfg meter.Config, segments [][]window.Vector, learned anomalyTraining, notes []string, started time.Time) (ref string, err error) {
+	var vectors [][]float64
+	for _, s := range segments {
+		for i := range s {
+			vectors = append(vectors, s[i][:])
+		}
 	}
 	o := f.options
 	o.Length, o.Home, o.Workers = cfg.Window, cfg.Home, g.workers
@@ -167,9 +187,9 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 	bar.done()
 	if err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("%w; the same command goes on from the last whole epoch", err)
+			return "", fmt.Errorf("%w; the same command goes on from the last whole epoch", err)
 		}
-		return err
+		return "", err
 	}
 	if result.Resumed {
 		g.info("went on from where an interrupted run had stopped")
@@ -178,27 +198,22 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 	m.Tunnels = f.in.tunnels
 	settings, weights, err := m.Save()
 	if err != nil {
-		return err
+		return "", err
 	}
 	p := &model.Package{Weights: weights, Manifest: model.Manifest{
 		Kind: model.Anomaly, Name: f.model, Weir: version, Profile: m.Profile, Features: m.Features, Settings: settings,
-		Training: model.Training{Seconds: time.Since(started).Seconds()}, Notes: []string{m.Threshold.String()},
+		Training: model.Training{Seconds: time.Since(started).Seconds()}, Notes: append([]string{m.Threshold.String()}, notes...),
 	}}
-	learned := anomalyTraining{Windows: len(vectors), Seed: o.Seed, Epochs: o.Epochs, Rate: o.FalseAlarms, PerDay: o.PerDay, Promise: o.Promise, Threshold: o.Threshold, Filter: f.in.filter.String()}
-	if f.from != "" {
-		learned.From = from
-	}
-	if f.until != "" {
-		learned.Until = until
-	}
+	learned.Windows, learned.Seed, learned.Epochs, learned.Filter = len(vectors), o.Seed, o.Epochs, f.in.filter.String()
+	learned.Rate, learned.PerDay, learned.Promise, learned.Threshold = o.FalseAlarms, o.PerDay, o.Promise, o.Threshold
 	if p.Training.Options, err = json.Marshal(learned); err != nil {
-		return err
+		return "", err
 	}
 	if p.Training.History, err = json.Marshal(result.History); err != nil {
-		return err
+		return "", err
 	}
 	if p.Evaluation, err = json.Marshal(anomalyValidation{anomalySplit(m), m.Threshold}); err != nil {
-		return err
+		return "", err
 	}
 	if p.Training.Files = f.in.hashes(); unknown(p.Training.Files) {
 		p.Notes = append(p.Notes, "some of the training came through a pipe and is not known: evaluation cannot tell whether it is given the same traffic")
@@ -208,19 +223,19 @@ func (g *shared) trainAnomaly(ctx context.Context, f *anomalyFlags) error {
 		rate = defaultBaselineRate
 	}
 	if p.Baseline, err = json.Marshal(evaluate.FitZScore(vectors, rate)); err != nil {
-		return err
+		return "", err
 	}
 	g.info("learned from %d windows of %v; %s", len(vectors), cfg.Window, &m.Threshold)
 	if err := g.keep(p, !f.noPromote); err != nil {
-		return err
+		return "", err
 	}
 	train.RemoveCheckpoint(checkpoint)
 	if f.report != "" {
 		if err := writePage(f.report, train.AnomalyReport(result, p.Ref())); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return readErr
+	return p.Ref(), nil
 }
 
 // anomalyValidation is the evaluation that a detector carries: what is known of its false alarms
