@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,15 +75,26 @@ func (g *shared) importModel(file string, f *importFlags) error {
 	return g.keep(p, !f.noPromote)
 }
 
-func readWhole(file string) ([]byte, error) {
-	info, err := os.Stat(file)
+// readWhole reads a file or what a pipe gives, whose length nobody knows before.
+func readWhole(file string) (data []byte, err error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxImport {
-		return nil, fmt.Errorf("%s: %d bytes, at most %d are read", file, info.Size(), maxImport)
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
-	return os.ReadFile(file)
+	if info.Size() <= maxImport {
+		if data, err = io.ReadAll(io.LimitReader(f, maxImport+1)); err != nil {
+			return nil, err
+		}
+	}
+	if size := max(info.Size(), int64(len(data))); size > maxImport {
+		return nil, fmt.Errorf("%s: %d bytes or more, at most %d are read", file, size, maxImport)
+	}
+	return data, nil
 }
 
 // read makes a package of a file's content.

@@ -183,6 +183,9 @@ func (r *reader) shape() error {
 	if err != nil {
 		return err
 	}
+	if r.setting("end") != nil || r.integer("start", 0) != 0 {
+		return errors.New("of some dimensions, only of all is read")
+	}
 	c := &constant{dims: []int{len(t.dims)}}
 	for i, d := range t.dims {
 		if i == t.batch {

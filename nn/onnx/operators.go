@@ -612,15 +612,23 @@ func gatesLast(x []float32, width, hidden int) []float32 {
 	return y
 }
 
-// softmax is one over the channels, or over all of a sample.
+// softmax is one over the channels, or over all of a sample. Before opset 13 it was one over all axes
+// from the given one on, the second as a rule.
 func (r *reader) softmax() error {
 	t, err := r.tensor(0)
 	if err != nil {
 		return err
 	}
-	k, err := axis(r.integer("axis", -1), len(t.dims))
+	usual := int64(-1)
+	if r.opset < 13 {
+		usual = 1
+	}
+	k, err := axis(r.integer("axis", usual), len(t.dims))
 	if err != nil {
 		return err
+	}
+	if r.opset < 13 && (t.batch > k || size(t.dims[k+1:]) > 1) {
+		return fmt.Errorf("over all axes of %v from %d on, only over one", t.dims, k)
 	}
 	n := t.dims[k]
 	var x graph.Value
@@ -675,6 +683,9 @@ func (r *reader) averagePool() error {
 	whole := kernel != nil && len(t.dims) >= 3 && len(kernel.ints) == len(t.dims)-2
 	for i := 0; whole && i < len(kernel.ints); i++ {
 		whole = kernel.ints[i] == int64(t.dims[2+i])
+	}
+	if a := r.setting("auto_pad"); a != nil && a.s != "NOTSET" && a.s != "VALID" {
+		whole = false
 	}
 	if pads := r.setting("pads"); pads != nil && slices.ContainsFunc(pads.ints, func(v int64) bool { return v != 0 }) {
 		whole = false

@@ -65,6 +65,7 @@ type operand struct {
 // reader makes the nodes of a graph for those of an ONNX graph.
 type reader struct {
 	g      *graph.Graph
+	opset  int64
 	batch  int // the batch's size in the file, dynamic as a rule
 	values map[string]operand
 	uses   map[string]int // how many nodes and outputs read a name
@@ -73,11 +74,12 @@ type reader struct {
 }
 
 func read(p *modelProto, bytes int) (*Model, error) {
-	if err := checkOpset(p.opsets); err != nil {
+	opset, err := opsetOf(p.opsets)
+	if err != nil {
 		return nil, err
 	}
 	r := &reader{
-		g: new(graph.Graph), batch: dynamic, values: map[string]operand{}, uses: map[string]int{},
+		g: new(graph.Graph), opset: opset, batch: dynamic, values: map[string]operand{}, uses: map[string]int{},
 		budget: 1<<23 + bytes,
 	}
 	for i := range p.graph.initializers {
@@ -119,6 +121,9 @@ func read(p *modelProto, bytes int) (*Model, error) {
 		}
 	}
 	m := &Model{Graph: used(r.g), Producer: p.producer, Version: p.version}
+	if err := finite(m.Graph); err != nil {
+		return nil, err
+	}
 	for _, e := range p.metadata {
 		if m.Metadata == nil {
 			m.Metadata = map[string]string{}
@@ -128,16 +133,29 @@ func read(p *modelProto, bytes int) (*Model, error) {
 	return m, nil
 }
 
-func checkOpset(opsets []opset) error {
+// opsetOf returns the version of the standard operators.
+func opsetOf(opsets []opset) (int64, error) {
 	for _, o := range opsets {
 		if o.domain == "" || o.domain == "ai.onnx" {
 			if o.version < oldestOpset || o.version > newestOpset {
-				return fmt.Errorf("opset %d: want %d to %d", o.version, oldestOpset, newestOpset)
+				return 0, fmt.Errorf("opset %d: want %d to %d", o.version, oldestOpset, newestOpset)
 			}
-			return nil
+			return o.version, nil
 		}
 	}
-	return errors.New("the file names no opset of standard operators")
+	return 0, errors.New("the file names no opset of standard operators")
+}
+
+// finite refuses weights that are none: constants are finite, but not all that is made of them.
+func finite(g *graph.Graph) (err error) {
+	g.Weights(func(name string, _ []int, values []float32) {
+		for i, v := range values {
+			if v-v != 0 && err == nil {
+				err = fmt.Errorf("%s: value %d is %v", name, i, v)
+			}
+		}
+	})
+	return err
 }
 
 // input adds an input of the graph.

@@ -14,17 +14,7 @@ import (
 // "i" (batch, 5), indices, and constants of ones.
 func modelOf(n node) *modelProto {
 	n.name, n.out = "it", append(n.out, "y")
-	ones := func(name string, dims ...int64) tensorProto {
-		t := tensorProto{name: name, dims: dims, typ: typeFloat}
-		n := int64(1)
-		for _, d := range dims {
-			n *= d
-		}
-		for range n {
-			t.raw = binary.LittleEndian.AppendUint32(t.raw, math.Float32bits(1))
-		}
-		return t
-	}
+	ones := func(name string, dims ...int64) tensorProto { return filled(name, 1, dims...) }
 	numbers := func(name string, x ...int64) tensorProto {
 		t := tensorProto{name: name, dims: []int64{int64(len(x))}, typ: typeInt64}
 		for _, v := range x {
@@ -37,7 +27,7 @@ func modelOf(n node) *modelProto {
 		initializers: []tensorProto{
 			ones("w33", 2, 1, 3, 3), ones("w4", 4, 2), ones("w5", 5, 2), ones("four", 4), ones("two", 2), ones("column", 4, 1),
 			ones("gates", 1, 8, 4), ones("state", 1, 8, 2), ones("h", 1, 1, 2),
-			numbers("zero", 0), numbers("one", 1), numbers("flat", 0, 24), numbers("line", -1, 12),
+			numbers("zero", 0), numbers("one", 1), numbers("flat", 0, 24), numbers("twice", 1, 0, 1), numbers("line", -1, 12),
 		},
 		inputs: []valueInfo{
 			{name: "x", typ: typeFloat, dims: []int64{dynamic, 1, 4, 6}}, {name: "v", typ: typeFloat, dims: []int64{dynamic, 4}},
@@ -46,6 +36,19 @@ func modelOf(n node) *modelProto {
 		},
 		outputs: []valueInfo{{name: "y"}},
 	}}
+}
+
+// filled is a constant of one number everywhere.
+func filled(name string, value float32, dims ...int64) tensorProto {
+	t := tensorProto{name: name, dims: dims, typ: typeFloat}
+	n := int64(1)
+	for _, d := range dims {
+		n *= d
+	}
+	for range n {
+		t.raw = binary.LittleEndian.AppendUint32(t.raw, math.Float32bits(value))
+	}
+	return t
 }
 
 func TestReadRefuses(t *testing.T) {
@@ -95,6 +98,7 @@ func TestReadRefuses(t *testing.T) {
 		{node{op: "Squeeze", in: []string{"x"}, attributes: []attribute{ints("axes", 2)}}, "axis 2 of [-1 1 4 6] is not of size 1"},
 		{node{op: "Gather", in: []string{"v", "zero"}}, "picks samples of the batch"},
 		{node{op: "Gather", in: []string{"v", "flat"}, attributes: []attribute{integer("axis", 1)}}, "index 24 of 4"},
+		{node{op: "Gather", in: []string{"v", "twice"}, attributes: []attribute{integer("axis", 1)}}, "picks index 1 twice"},
 		{node{op: "Gather", in: []string{"w4", "v"}}, "not an input of the network of whole numbers"},
 		{node{op: "Slice", in: []string{"v", "zero", "zero", "one"}}, "is nothing"},
 		{node{op: "Concat", in: []string{"v", "s"}, attributes: []attribute{integer("axis", 1)}}, "joins [-1 4] and [-1 3 4]"},
@@ -106,6 +110,7 @@ func TestReadRefuses(t *testing.T) {
 		{node{op: "Less", in: []string{"v", "one"}}, "indices are not an input"},
 		{node{op: "Expand", in: []string{"v", "flat"}}, "input 0 is not a constant"},
 		{node{op: "Expand", in: []string{"w4", "one"}}, "of a constant of [4 2] to [1]"},
+		{node{op: "Shape", in: []string{"v"}, attributes: []attribute{integer("start", 1)}}, "of some dimensions"},
 		{node{op: "Shape", in: []string{"v"}}, `output "y": not computed`},
 		{node{op: "Relu", in: []string{"nothing"}}, `reads "nothing", which is not there`},
 		{node{op: "Relu", in: []string{"v"}, out: []string{"x"}}, `gives "x", which is there`},
@@ -157,6 +162,13 @@ func TestParseRefuses(t *testing.T) {
 		"weights negative":   {weights(func(t *tensorProto) { t.dims[0] = -4 }), "dimensions [-4 2]"},
 		"weights empty":      {weights(func(t *tensorProto) { t.dims[0] = 0 }), "hold nothing"},
 		"weights of double":  {weights(func(t *tensorProto) { t.typ = typeDouble }), "values of float64"},
+		"softmax over rows": {change(func(m *modelProto) {
+			m.opsets[0].version, m.graph.nodes[0].op, m.graph.nodes[0].in = 12, "Softmax", []string{"s"}
+		}), "(Softmax): over all axes of [-1 3 4] from 1 on"},
+		"scales not finite": {change(func(m *modelProto) {
+			m.graph.nodes[0] = node{op: "BatchNormalization", in: []string{"v", "great", "four", "four", "small"}, out: []string{"y"}, attributes: []attribute{{name: "epsilon", kind: attrFloat}}}
+			m.graph.initializers = append(m.graph.initializers, filled("great", 1e38, 4), filled("small", 1e-30, 4))
+		}), "y.gain: value 0 is +Inf"},
 		"weights not finite": {weights(func(t *tensorProto) { copy(t.raw, []byte{0, 0, 0xc0, 0x7f}) }), "value 0 is NaN"},
 	} {
 		if _, err := Parse(test.data); err == nil || !strings.Contains(err.Error(), test.want) {

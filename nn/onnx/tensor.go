@@ -16,8 +16,8 @@ type tensor struct {
 	value graph.Value
 	dims  []int // with dynamic for the batch
 	batch int   // axis of the batch
-	// at says where each element, row-major and without the batch, lies in the value; nil: in order,
-	// and all of it.
+	// at says where each element, row-major and without the batch, lies in the value, each in a place
+	// of its own; nil: in order, and all of it.
 	at []int32
 	// fresh marks the result of a product that may take a bias and goes by no other name.
 	fresh bool
@@ -520,6 +520,13 @@ func (r *reader) pick(along int64, choose func(n int) ([]int, error), keep bool)
 	indices, err := choose(t.dims[k])
 	if err != nil {
 		return err
+	}
+	picked := make([]bool, t.dims[k])
+	for _, i := range indices {
+		if picked[i] {
+			return fmt.Errorf("picks index %d twice", i)
+		}
+		picked[i] = true
 	}
 	dims := slices.Clone(t.dims)
 	dims[k] = len(indices)
