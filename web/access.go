@@ -224,6 +224,14 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusMisdirectedRequest)
 			return
 		}
+		switch { // probes bear no token, and learn one bit
+		case r.Method == http.MethodGet && r.URL.Path == "/healthz":
+			health(w, s.cfg.Healthy())
+			return
+		case r.Method == http.MethodGet && r.URL.Path == "/readyz":
+			health(w, s.cfg.Ready())
+			return
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		authenticated.ServeHTTP(w, r)
 	})

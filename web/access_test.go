@@ -42,7 +42,7 @@ func TestStrangersGetNothing(t *testing.T) {
 	for _, op := range operations {
 		all = append(all, struct{ method, path string }{op.method, prefix + strings.NewReplacer("{id}", "1", "{by}", "apps", "{name}", "apps", "{version}", "1", "{number}", "1").Replace(op.path)})
 	}
-	for _, path := range append(views, "/assets/index.js", "/favicon.svg", "/nothing", "/login", "/login?code=", "/login?code="+token, prefix+"/nothing") {
+	for _, path := range append(views, "/assets/index.js", "/favicon.svg", "/nothing", "/metrics", "/login", "/login?code=", "/login?code="+token, prefix+"/nothing") {
 		all = append(all, struct{ method, path string }{"GET", path})
 	}
 	good := "Bearer " + token

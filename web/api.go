@@ -72,6 +72,7 @@ func (s *Server) routes() (http.Handler, error) {
 	mux.HandleFunc(prefix+"/", func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "there is nothing of this name; /api/v1/openapi.json says what there is")
 	})
+	mux.HandleFunc("GET /metrics", s.metrics)
 	pages, err := newPages(s.cfg.UI)
 	if err != nil {
 		return nil, err

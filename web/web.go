@@ -1,5 +1,5 @@
 // Package web serves what a running weir sees and what its history holds: JSON under /api/v1, described
-// by openapi.json, server-sent events of what is new, and the dashboard in a browser. It asks a
+// by openapi.json, server-sent events of what is new, the dashboard in a browser, and /metrics for Prometheus. It asks a
 // store.Reader and a model.Registry; it knows no packets and never holds up who watches them.
 //
 //	live := web.NewLive()
@@ -12,7 +12,8 @@
 //
 // Every request names a host that is ours (or it is another site's, by DNS rebinding), comes from our
 // own pages if it changes anything, and bears the token: as Authorization: Bearer, or as the cookie that a
-// one-time link was exchanged for. Anything else gets a status and no word more.
+// one-time link was exchanged for. Anything else gets a status and no word more; /healthz and /readyz, which
+// need no token, say ok or not.
 package web
 
 import (
@@ -49,6 +50,9 @@ type Config struct {
 	// Packets writes the packets that are kept of an alert, or of all alerts of an incident, as a capture, and returns how many
 	// they are and should be. nil: none are kept.
 	Packets func(ctx context.Context, id store.ID, w io.Writer) (got, expected uint64, err error)
+
+	Healthy func() bool // reports whether weir does its work, for /healthz; nil: it does
+	Ready   func() bool // reports whether it began to, for /readyz; nil: it did
 
 	Token string            // secret of tools and of cookies, at least 32 characters
 	Hosts func(string) bool // reports whether a Host header, in lower case, is ours; see Loopback
@@ -123,6 +127,13 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Group == nil {
 		cfg.Group = NearestLabel{}
+	}
+	well := func() bool { return true }
+	if cfg.Healthy == nil {
+		cfg.Healthy = well
+	}
+	if cfg.Ready == nil {
+		cfg.Ready = well
 	}
 	if cfg.Who == "" {
 		cfg.Who = "dashboard"

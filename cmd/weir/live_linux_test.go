@@ -67,14 +67,7 @@ func newBench(t *testing.T) *bench {
 	if err := errors.Join(os.Chmod(filepath.Dir(b.dir), 0o755), os.Chmod(b.dir, 0o777)); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.weir = filepath.Join(b.dir, watchedName) // by this name the test is the program: see TestMain
-	if err := os.Symlink(self, b.weir); err != nil {
-		t.Fatal(err)
-	}
+	b.link()
 	b.run(b.near, "ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", strings.Split(b.far, "/")[2])
 	for name, namespace := range map[string]string{"near": b.near, "far": b.far} {
 		b.run(namespace, "ip", "link", "set", name, "arp", "off", "addrgenmode", "none", "mtu", "9000")
@@ -82,6 +75,19 @@ func newBench(t *testing.T) *bench {
 		b.run(namespace, "ip", "link", "set", name, "up")
 	}
 	return b
+}
+
+// link makes the program.
+func (b *bench) link() {
+	b.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.weir = filepath.Join(b.dir, watchedName) // by this name the test is the program: see TestMain
+	if err := os.Symlink(self, b.weir); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // hold makes a network namespace.
@@ -139,7 +145,15 @@ func (b *bench) start(name string, args ...string) *watching {
 // startTo does the same; what the program prints goes to out.
 func (b *bench) startTo(out *os.File, name string, args ...string) *watching {
 	b.t.Helper()
-	w := &watching{b: b, name: name, cmd: b.command(b.near, args...)}
+	w := b.begin(out, name, b.command(b.near, args...))
+	b.until("listening", func() bool { return strings.Contains(w.stderr.String(), "listening on near") })
+	return w
+}
+
+// begin starts a program that is ended with the test at the latest.
+func (b *bench) begin(out *os.File, name string, cmd *exec.Cmd) *watching {
+	b.t.Helper()
+	w := &watching{b: b, name: name, cmd: cmd}
 	w.cmd.Stderr = &w.stderr
 	if out != nil {
 		w.cmd.Stdout = out
@@ -153,7 +167,6 @@ func (b *bench) startTo(out *os.File, name string, args ...string) *watching {
 			w.cmd.Wait()
 		}
 	})
-	b.until("listening", func() bool { return strings.Contains(w.stderr.String(), "listening on near") })
 	return w
 }
 

@@ -31,6 +31,7 @@ func newRun(g *shared) *cobra.Command {
 		at                         pace
 		promoted                   follow
 		trial                      shadowFlags
+		alive                      pulse
 		apps, detector, file, page string
 		list                       bool
 	)
@@ -119,11 +120,11 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil { // as the user that live.open has become
 				return finish(finishPage(live.explain(err)))
 			}
-			cfg.Emit = dash.beside(keep.beside(cfg.Emit))
+			cfg.Emit = keep.beside(dash.beside(cfg.Emit)) // history adds its counters before anyone looks
 			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
-			if err := dash.start(g, dash.shown(&cfg, &keep, &proof, sources)); err != nil {
+			if err := dash.start(g, alive.shown(dash.shown(&cfg, &keep, &proof, sources))); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
 			s, err := sensor.New(cfg, g.workers)
@@ -143,8 +144,10 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				if err := errors.Join(keep.watching(live.interfaces), proof.begin(&keep, s, &cfg, live.section(), false)); err != nil {
 					return finish(finishPage(errors.Join(live.explain(err), proof.close(), keep.close())))
 				}
-				readErr = live.watch(c.Context(), g, s, promoted.before(g, s, w.Flush))
+				alive.begin()
+				readErr = live.watch(c.Context(), g, s, promoted.before(g, s, alive.beside(w.Flush)))
 			} else {
+				alive.begin()
 				readErr = in.read(c.Context(), s.Wait, promoted.around(g, s, at.slow(c.Context(), s)))
 			}
 			kept := errors.Join(keep.read(readErr), proof.read(readErr, s))
