@@ -20,7 +20,7 @@ var order = [][]string{
 	{"bench/attack", "internal/kernel", "internal/lock", "nn/graph", "nn/safetensors", "packet", "report"},
 	{"nn", "nn/infer", "nn/onnx", "capture", "capture/filter", "model"},
 	{"flow", "window"},
-	{"meter", "event", "evidence"},
+	{"meter", "event", "evidence", "sink"},
 	{"classify", "anomaly"},
 	{"dataset", "evaluate", "store"},
 	{"train", "sensor", "store/storetest", "web"},

@@ -32,6 +32,7 @@ func newRun(g *shared) *cobra.Command {
 		promoted                   follow
 		trial                      shadowFlags
 		alive                      pulse
+		send                       sinks
 		apps, detector, file, page string
 		list                       bool
 	)
@@ -55,7 +56,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if list {
 				return listInterfaces(os.Stdout, g, false)
 			}
-			if err := errors.Join(late.check(), memory.check(), at.check(len(live.interfaces) > 0), promoted.check(len(live.interfaces) > 0, keep.dir != "")); err != nil {
+			if err := errors.Join(late.check(), memory.check(), send.check(), at.check(len(live.interfaces) > 0), promoted.check(len(live.interfaces) > 0, keep.dir != "")); err != nil {
 				return err
 			}
 			cfg := sensor.Config{Meter: meter.Config{Lateness: late.lateness, MaxGap: maxSilence}}
@@ -87,7 +88,11 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if err != nil {
 				return err
 			}
-			w := event.NewWriter(out)
+			lines, finish, err := send.start(out, file, len(live.interfaces) > 0, finish)
+			if err != nil {
+				return err
+			}
+			w := event.NewWriter(lines)
 			cfg.Emit = w.Write
 			pageOut, finishPage := (*os.File)(nil), func(err error) error { return err }
 			if page != "" {
@@ -114,13 +119,13 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 					return finish(finishPage(err))
 				}
 			}
-			if keep.dir != "" && file == "" {
+			if (keep.dir != "" || len(send.to) > 0) && file == "" {
 				cfg.Emit = nil
 			}
 			if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil { // as the user that live.open has become
 				return finish(finishPage(live.explain(err)))
 			}
-			cfg.Emit = keep.beside(dash.beside(cfg.Emit)) // history adds its counters before anyone looks
+			cfg.Emit = send.counted(keep.beside(dash.beside(send.beside(cfg.Emit)))) // losses are in stats before anyone looks
 			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
@@ -145,7 +150,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 					return finish(finishPage(errors.Join(live.explain(err), proof.close(), keep.close())))
 				}
 				alive.begin()
-				readErr = live.watch(c.Context(), g, s, promoted.before(g, s, alive.beside(w.Flush)))
+				readErr = live.watch(c.Context(), g, s, promoted.before(g, s, alive.beside(send.flush(w.Flush))))
 			} else {
 				alive.begin()
 				readErr = in.read(c.Context(), s.Wait, promoted.around(g, s, at.slow(c.Context(), s)))
@@ -177,13 +182,14 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 	c.Flags().BoolVarP(&list, "list-interfaces", "D", false, "list the interfaces and stop")
 	keep.flags(c)
 	proof.flags(c)
-	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout, or nowhere with --store or --http)")
+	c.Flags().StringVarP(&file, "output", "o", "", "file for the events (default stdout, or nowhere with --store, --http or --send)")
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
 	memory.flags(c)
 	at.flags(c)
 	promoted.flags(c)
 	trial.flags(c)
+	send.flags(c)
 	dash.flags(c)
 	c.Flags().StringVar(&dash.address, "http", "", "address and port of the dashboard, such as 127.0.0.1:8080; behind -r it stays when all is read")
 	c.Flags().BoolVar(&dash.exit, "exit", false, "end when all is read, with --http as well")
