@@ -40,7 +40,7 @@ func scriptFollowed(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(cmd.Start())
 	registry := model.Registry{Dir: ts.MkAbs("models")}
-	const piece = 4096
+	const piece = 1024
 	give := func(n int) {
 		n = min(n, len(data))
 		_, err := stdin.Write(data[:n])
@@ -71,7 +71,7 @@ func scriptFollowed(ts *testscript.TestScript, neg bool, args []string) {
 				break
 			}
 			give(piece)
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond)
 		}
 	}
 	give(len(data))
