@@ -224,7 +224,8 @@ func (p *page) displaced(bucket uint32) (at uint32, place int) {
 func (t *Table) find(hash uint64, id *ident, e ends) uint32 {
 	p, tag := t.index.page(t.index.pageOf(hash)), tagOf(hash)
 	if b := p.home(tag); b.cells[bucketLen-1] == 0 { // not full: nothing lies behind it
-		if n := b.look(tag); n == 0 || t.matches(t.cell(n), id, e) {
+		n := b.look(tag)
+		if n != 0 && t.matches(t.cell(n), id, e) || n == 0 && tag != 0 { // empty places have tag 0 too
 			return n
 		}
 	}

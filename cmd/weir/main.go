@@ -85,6 +85,9 @@ type shared struct {
 	quiet    bool
 }
 
+// maxWorkers is more than any machine has processors for: each worker has memory of its own.
+const maxWorkers = 1024
+
 func newRoot() *cobra.Command {
 	g := new(shared)
 	root := &cobra.Command{
@@ -95,6 +98,9 @@ func newRoot() *cobra.Command {
 		PersistentPreRunE: func(c *cobra.Command, args []string) error {
 			if g.workers < 1 {
 				return errors.Join(g.setLogger(), usageError{fmt.Errorf("--workers %d: at least one is needed", g.workers)})
+			}
+			if g.workers > maxWorkers {
+				return errors.Join(g.setLogger(), usageError{fmt.Errorf("--workers %d: at most %d", g.workers, maxWorkers)})
 			}
 			return errors.Join(g.setLogger(), keepInputs(c, args))
 		},
