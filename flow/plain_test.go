@@ -217,7 +217,6 @@ func TestTableAgreesWithPlain(t *testing.T) {
 	for name, mask := range map[string]uint64{
 		"hash":      math.MaxUint64,
 		"poor hash": 0xfc00_0001 << 32, // 64 pages and two buckets
-		"tags of 0": 0xfc00_010c << 32, // 64 pages and four buckets; in the first of all, tags are 0 or not
 	} {
 		for i, cfg := range configs {
 			steps := stepsAmong(rand.New(rand.NewPCG(11, uint64(i))), 40_000, 60, 10)
