@@ -12,9 +12,6 @@ func Add(dst, x []float32) { add(dst, x[:len(dst)]) }
 // Mul is dst *= x.
 func Mul(dst, x []float32) { mul(dst, x[:len(dst)]) }
 
-// Axpy is dst += a·x.
-func Axpy(dst []float32, a float32, x []float32) { axpy(dst, x[:len(dst)], a) }
-
 // Scale is x *= a.
 func Scale(x []float32, a float32) { scale(x, a) }
 

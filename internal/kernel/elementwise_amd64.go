@@ -69,27 +69,6 @@ func addReLUAVX512(dst, x, y *float32, columns int)
 //go:noescape
 func addReLUAVX2(dst, x, y *float32, columns int)
 
-// axpy: dst += a·x.
-func axpy(dst, x []float32, a float32) {
-	if len(dst) == 0 {
-		return
-	}
-	switch active {
-	case avx512, avx512VNNI:
-		axpyAVX512(&dst[0], &x[0], len(dst), a)
-	case avx2, avx2VNNI:
-		axpyAVX2(&dst[0], &x[0], len(dst), a)
-	default:
-		axpyPlain(dst, x, a)
-	}
-}
-
-//go:noescape
-func axpyAVX512(dst, x *float32, columns int, a float32)
-
-//go:noescape
-func axpyAVX2(dst, x *float32, columns int, a float32)
-
 // scale: x *= a.
 func scale(x []float32, a float32) {
 	if len(x) == 0 {

@@ -133,49 +133,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func axpyAVX2(dst, x *float32, columns int, a float32)
-//
-// dst += a·x
-TEXT ·axpyAVX2(SB), NOSPLIT, $0-28
-	MOVQ dst+0(FP), DI
-	MOVQ x+8(FP), SI
-	MOVQ columns+16(FP), R15
-	// As many lanes of ones as there are columns in the last vector.
-	MOVQ R15, CX
-	ANDQ $7, CX
-	SHLQ $2, CX
-	LEAQ masks<>+32(SB), AX
-	SUBQ CX, AX
-	VMOVUPS (AX), Y15
-	XORQ AX, AX
-	VBROADCASTSS a+24(FP), Y14
-	SUBQ $8, R15
-	JLT rest
-
-vector:
-	VMOVUPS (SI)(AX*4), Y0
-	VMOVUPS (DI)(AX*4), Y1
-	VMULPS Y14, Y0, Y0
-	VADDPS Y0, Y1, Y1
-	VMOVUPS Y1, (DI)(AX*4)
-	ADDQ $8, AX
-	SUBQ $8, R15
-	JGE vector
-
-rest:
-	ADDQ $8, R15
-	JEQ done
-	VMASKMOVPS (SI)(AX*4), Y15, Y0
-	VMASKMOVPS (DI)(AX*4), Y15, Y1
-	VMULPS Y14, Y0, Y0
-	VADDPS Y0, Y1, Y1
-	VMASKMOVPS Y1, Y15, (DI)(AX*4)
-	ADDQ R15, AX
-
-done:
-	VZEROUPPER
-	RET
-
 // func scaleAVX2(x *float32, columns int, a float32)
 //
 // x *= a

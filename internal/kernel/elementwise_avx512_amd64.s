@@ -133,49 +133,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func axpyAVX512(dst, x *float32, columns int, a float32)
-//
-// dst += a·x
-TEXT ·axpyAVX512(SB), NOSPLIT, $0-28
-	MOVQ dst+0(FP), DI
-	MOVQ x+8(FP), SI
-	MOVQ columns+16(FP), R15
-	// K1 = 1<<(columns in the last vector) - 1
-	MOVQ R15, CX
-	ANDQ $15, CX
-	MOVL $1, AX
-	SHLL CX, AX
-	DECL AX
-	KMOVW AX, K1
-	XORQ AX, AX
-	VBROADCASTSS a+24(FP), Z31
-	SUBQ $16, R15
-	JLT rest
-
-vector:
-	VMOVUPS (SI)(AX*4), Z0
-	VMOVUPS (DI)(AX*4), Z1
-	VMULPS Z31, Z0, Z0
-	VADDPS Z0, Z1, Z1
-	VMOVUPS Z1, (DI)(AX*4)
-	ADDQ $16, AX
-	SUBQ $16, R15
-	JGE vector
-
-rest:
-	ADDQ $16, R15
-	JEQ done
-	VMOVUPS.Z (SI)(AX*4), K1, Z0
-	VMOVUPS.Z (DI)(AX*4), K1, Z1
-	VMULPS Z31, Z0, Z0
-	VADDPS Z0, Z1, Z1
-	VMOVUPS Z1, K1, (DI)(AX*4)
-	ADDQ R15, AX
-
-done:
-	VZEROUPPER
-	RET
-
 // func scaleAVX512(x *float32, columns int, a float32)
 //
 // x *= a

@@ -17,12 +17,6 @@ func mulPlain(dst, x []float32) {
 	}
 }
 
-func axpyPlain(dst, x []float32, a float32) {
-	for i, v := range x {
-		dst[i] += float32(a * v)
-	}
-}
-
 func scalePlain(x []float32, a float32) {
 	for i := range x {
 		x[i] *= a

@@ -16,10 +16,6 @@ func addReLU(dst, x, y []float32) {
 	addReLUPlain(dst, x, y)
 }
 
-func axpy(dst, x []float32, a float32) {
-	axpyPlain(dst, x, a)
-}
-
 func scale(x []float32, a float32) {
 	scalePlain(x, a)
 }

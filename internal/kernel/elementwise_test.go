@@ -44,7 +44,6 @@ func cell(others int) func(rows, columns int) []int {
 var kernelCases = []kernelCase{
 	{"Add", same(2), func(x [][]float32) { Add(x[0], x[1]) }},
 	{"Mul", same(2), func(x [][]float32) { Mul(x[0], x[1]) }},
-	{"Axpy", same(2), func(x [][]float32) { Axpy(x[0], 0.3, x[1]) }},
 	{"Scale", same(1), func(x [][]float32) { Scale(x[0], 0.3) }},
 	{"ReLU", same(2), func(x [][]float32) { ReLU(x[0], x[1]) }},
 	{"ReLU in place", same(1), func(x [][]float32) { ReLU(x[0], x[0]) }},

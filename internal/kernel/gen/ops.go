@@ -21,7 +21,6 @@ var ops = []op{
 	{Name: "add", Matrix: []string{"dst", "x"}, Doc: "dst += x"},
 	{Name: "mul", Matrix: []string{"dst", "x"}, Doc: "dst *= x"},
 	{Name: "addReLU", Matrix: []string{"dst", "x", "y"}, Doc: "dst = max(0, x+y)"},
-	{Name: "axpy", Matrix: []string{"dst", "x"}, Scalars: []string{"a"}, Doc: "dst += a·x"},
 	{Name: "scale", Matrix: []string{"x"}, Scalars: []string{"a"}, Doc: "x *= a"},
 	{Name: "relu", Matrix: []string{"dst", "x"}, Doc: "dst = max(0, x)"},
 	{Name: "reluGrad", Matrix: []string{"dst", "dy", "y"}, Doc: "dst = dy where y > 0, 0 elsewhere"},
