@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -272,9 +273,10 @@ func (d *decoder) message(data []byte, at int, visit func(f *field) error) error
 	return nil
 }
 
-// text returns a string or bytes.
+// text returns a string. Those of Protocol Buffers are UTF-8, and what becomes of others is for the next reader to say: names
+// would come back from JSON as other names.
 func (f *field) text() (string, error) {
-	if f.kind != protowire.BytesType {
+	if f.kind != protowire.BytesType || !utf8.Valid(f.bytes) {
 		return "", fault(f.at, "field %d is no string", f.number)
 	}
 	return string(f.bytes), nil

@@ -149,6 +149,7 @@ func TestParseRefuses(t *testing.T) {
 		"no opset":           {change(func(m *modelProto) { m.opsets = nil }), "names no opset"},
 		"no output":          {change(func(m *modelProto) { m.graph.outputs = nil }), "no outputs"},
 		"input twice":        {change(func(m *modelProto) { m.graph.inputs[1].name = "x" }), `input "x": the name is empty or taken`},
+		"name of bytes":      {change(func(m *modelProto) { m.graph.inputs[1].name = "\xff" }), "is no string"},
 		"input of double":    {change(func(m *modelProto) { m.graph.inputs[0].typ = typeDouble }), `input "x": of float64`},
 		"input of no type":   {change(func(m *modelProto) { m.graph.inputs[0].typ = 0 }), `of undefined`},
 		"input of any width": {change(func(m *modelProto) { m.graph.inputs[0].dims[3] = dynamic }), "only the batch may be dynamic"},
