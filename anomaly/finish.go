@@ -38,6 +38,7 @@ func (t *trainer) model() (*Model, error) {
 			return nil, err
 		}
 	}
+	m.Deciles = deciles(scores)
 	switch {
 	case t.o.Threshold > 0:
 		m.Threshold = Threshold{Value: t.o.Threshold, Given: true}

@@ -239,6 +239,7 @@ type Stats struct {
 	Capture      []Capture         `json:"capture,omitempty"` // live alone: each interface
 	Models       *Models           `json:"models,omitempty"`  // absent without models
 	Shadow       *Comparison       `json:"shadow,omitempty"`  // absent without models on trial
+	Drift        *Drift            `json:"drift,omitempty"`   // absent while it is not known
 }
 
 // Models tells which models are in use, and how often that changed since the start.
@@ -247,6 +248,12 @@ type Models struct {
 	Anomaly  string `json:"anomaly,omitempty"`
 	Promoted uint64 `json:"promoted"` // times that another version took over
 	Refused  uint64 `json:"refused"`  // promoted versions that could not take over: the one before goes on
+}
+
+// Drift tells how far the scores of the last windows are from those of the detector's training: population stability index.
+type Drift struct {
+	Scores  float64 `json:"scores"`  // below 0.1 nothing has changed, above 0.25 much has
+	Windows int     `json:"windows"` // that it is of, the last thousand
 }
 
 // Shed tells what networks did not look at because packets came faster than they could.

@@ -81,6 +81,7 @@ func (s *Sensor) PromoteAnomaly(m *anomaly.Model, name string) error {
 	s.recent.replayTo(s.detector, s.judged)
 	s.cfg.Anomaly, s.cfg.AnomalyName = m, name
 	s.shadow.anewAnomaly(name)
+	s.drift = m.NewDrift()
 	s.promoted.Promoted++
 	return nil
 }

@@ -50,6 +50,7 @@ type Sensor struct {
 	classes  classes
 	promoted event.Models
 	shadow   shadow
+	drift    anomaly.Drift
 	before   classify.Shed // of classifiers that are no longer in use
 	summary  Summary
 	labelled uint64 // flows that ended with a label
@@ -86,7 +87,7 @@ func New(cfg Config, workers int) (*Sensor, error) {
 	found := meter.NewFindings(s.found)
 	m.Found = found
 	if cfg.Anomaly != nil {
-		s.detector = cfg.Anomaly.NewDetector()
+		s.detector, s.drift = cfg.Anomaly.NewDetector(), cfg.Anomaly.NewDrift()
 		m.Window, m.Home = cfg.Anomaly.Length, cfg.Anomaly.Home
 		m.OnWindow = s.window
 		s.sources.length, s.samples.length = m.Window, m.Window
@@ -192,6 +193,9 @@ func (s *Sensor) stats(now int64) {
 		st.Capture = s.cfg.Capture()
 	}
 	st.Models, st.Shadow = s.models(), s.comparison()
+	if index, windows, known := s.drift.Index(); known {
+		st.Drift = &event.Drift{Scores: index, Windows: windows}
+	}
 	if s.last.packets == 0 {
 		s.last.nanos, _ = s.meter.Span()
 	}
