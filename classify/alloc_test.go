@@ -27,6 +27,15 @@ func TestEngineAllocates(t *testing.T) {
 			}); got != 0 {
 				t.Errorf("%s: six packets allocate %v times, want 0", name, got)
 			}
+			var tracks []*Track
+			var inputs []Input
+			for i := range samples {
+				tracks, inputs = append(tracks, e.NewTrack()), append(inputs, samples[i].Inputs[0])
+			}
+			e.Steps(tracks, inputs)
+			if got := testing.AllocsPerRun(10, func() { e.Steps(tracks, inputs) }); got != 0 {
+				t.Errorf("%s: six packets together allocate %v times, want 0", name, got)
+			}
 		}
 	}
 }

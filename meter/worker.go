@@ -19,10 +19,12 @@ type worker struct {
 	table   *flow.Table         // nil with NoFlows
 	windows *window.Accumulator // nil without windows
 	handler Handler
-	packets PacketHandler  // the handler, if it wants to see packets
-	at      uint64         // ordinal of the packet at hand
-	packet  Packet         // given to packets, reused
-	bare    capture.Packet // of an item without one, reused
+	packets PacketHandler   // the handler, if it wants to see packets
+	settler SettlingHandler // the handler, if packets may wait for it
+	waiting []sighting      // packets that wait, in order
+	at      uint64          // ordinal of the packet at hand
+	packet  Packet          // given to packets, reused
+	bare    capture.Packet  // of an item without one, reused
 }
 
 func newWorker(cfg *Config, index, workers int, series *window.Series, handler func(int) Handler) *worker {
@@ -33,8 +35,10 @@ func newWorker(cfg *Config, index, workers int, series *window.Series, handler f
 	if !cfg.NoFlows {
 		w.handler = handler(index)
 		w.packets, _ = w.handler.(PacketHandler)
+		w.settler, _ = w.handler.(SettlingHandler)
 		flows := cfg.Flow.Share(workers)
 		flows.OnEnd = func(f *flow.Flow) { w.handler.Ended(f, w.at) }
+		flows.OnSettle = w.settle
 		w.table = flow.New(flows)
 	}
 	return w
@@ -110,6 +114,7 @@ func (w *worker) meter(s *stretch, mine []uint16) {
 		}
 		return
 	}
+	defer w.table.Settle()
 	expected := 0
 	for k, i := range mine {
 		for ; expected < min(len(mine), k+flow.MaxExpected/2); expected++ {
@@ -135,17 +140,47 @@ func (w *worker) update(it *item) {
 	if w.packets == nil || !f.Exists() {
 		return
 	}
-	w.packet = Packet{w.at, p, &it.headers, f, dir, joined, it.counted}
-	final := f.Final()
-	w.packets.Packet(&w.packet)
-	if !final && f.Final() {
-		f.Release()
+	w.packet = Packet{w.at, p, &it.headers, f, dir, joined, it.counted, false}
+	seen := sighting{flow: f, nanos: it.nanos, final: f.Final(), counted: it.counted}
+	if it.headers.Has&packet.HasPayload != 0 {
+		seen.payload = it.headers.PayloadWireLen
 	}
-	if it.counted {
-		label, payload := f.Label(), 0
-		if it.headers.Has&packet.HasPayload != 0 {
-			payload = it.headers.PayloadWireLen
-		}
-		w.windows.Label(it.nanos, label.Class, label.Novel, payload)
+	w.packets.Packet(&w.packet)
+	if !w.packet.waits {
+		w.labelled(&seen)
+		return
+	}
+	f.Wait()
+	if w.waiting = append(w.waiting, seen); len(w.waiting) == MaxWaiting {
+		w.table.Settle()
+	}
+}
+
+// sighting is a packet of a flow whose label is known, or will be.
+type sighting struct {
+	flow    flow.Ref
+	nanos   int64
+	payload int  // bytes on the wire
+	final   bool // the flow was decided before
+	counted bool // in the window of its time
+}
+
+// settle has the flows of the packets that wait labelled. The table calls it.
+func (w *worker) settle() {
+	w.settler.Settle()
+	for i := range w.waiting {
+		w.labelled(&w.waiting[i])
+	}
+	w.waiting = w.waiting[:0]
+}
+
+// labelled does what hangs on the label of a packet's flow.
+func (w *worker) labelled(s *sighting) {
+	if !s.final && s.flow.Final() {
+		s.flow.Release()
+	}
+	if s.counted {
+		label := s.flow.Label()
+		w.windows.Label(s.nanos, label.Class, label.Novel, s.payload)
 	}
 }

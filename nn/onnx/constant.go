@@ -46,13 +46,13 @@ func (t *tensorProto) decode() (*constant, error) {
 	c, n := &constant{dims: make([]int, len(t.dims))}, 1
 	for i, d := range t.dims {
 		if d < 0 || d > math.MaxInt32 || d > 0 && n > math.MaxInt32/int(d) {
-			return nil, fault(t.at, "dimensions %v", t.dims)
+			return nil, fault(t.at, "dimensions %s", t.dimensions())
 		}
 		c.dims[i] = int(d)
 		n *= int(d)
 	}
 	if n == 0 {
-		return nil, fault(t.at, "dimensions %v hold nothing", t.dims)
+		return nil, fault(t.at, "dimensions %s hold nothing", t.dimensions())
 	}
 	width := map[elemType]int{typeFloat: 4, typeInt64: 8, typeInt32: 4, typeUint8: 1}[t.typ]
 	have := len(t.ints)
@@ -68,7 +68,7 @@ func (t *tensorProto) decode() (*constant, error) {
 		have = len(t.floats)
 	}
 	if have != n {
-		return nil, fault(t.at, "other values than the %d of dimensions %v", n, t.dims)
+		return nil, fault(t.at, "other values than the %d of dimensions %s", n, t.dimensions())
 	}
 	if t.typ == typeFloat {
 		c.floats = slices.Clone(t.floats)
@@ -100,6 +100,15 @@ func (t *tensorProto) decode() (*constant, error) {
 		}
 	}
 	return c, nil
+}
+
+// dimensions prints the first few of them: a file may have millions.
+func (t *tensorProto) dimensions() string {
+	const most = 8
+	if len(t.dims) <= most {
+		return fmt.Sprint(t.dims)
+	}
+	return fmt.Sprintf("%v and %d more", t.dims[:most], len(t.dims)-most)
 }
 
 func (r *reader) constant() error {
