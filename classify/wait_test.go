@@ -95,6 +95,9 @@ func TestTogetherIsAlone(t *testing.T) {
 			a.Early = 0.4
 			m := randomModel(t, a)
 			m.FlowTemperature = 0.1 // random weights are sure of nothing
+			for i := range m.Novelty.Thresholds {
+				m.Novelty.Thresholds[i] *= 4 // and much is novel to them
+			}
 			if int8 {
 				var err error
 				if m.Int8, err = m.network().MeasureInt8(ragged(&a, 30), 1); err != nil {
