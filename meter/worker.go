@@ -22,6 +22,7 @@ type worker struct {
 	packets PacketHandler   // the handler, if it wants to see packets
 	settler SettlingHandler // the handler, if packets may wait for it
 	waiting []sighting      // packets that wait, in order
+	marked  bool            // a mark is at work
 	at      uint64          // ordinal of the packet at hand
 	packet  Packet          // given to packets, reused
 	bare    capture.Packet  // of an item without one, reused
@@ -66,20 +67,34 @@ func (w *worker) take(s *stretch) {
 		w.meter(s, mine[:n])
 		mine = mine[n:]
 		w.at = s.first + uint64(m.at)
+		w.marked = true
 		w.found.between(w.index, true)
 		w.answer(m)
 		w.found.between(w.index, false)
+		w.marked = false
 	}
 	n := 0
 	for n < len(mine) && int(mine[n]) < len(s.items) {
 		n++
 	}
 	w.meter(s, mine[:n])
+	w.wait()
+}
+
+// wait returns when no packet waits any more.
+func (w *worker) wait() {
+	if w.table != nil {
+		w.table.Settle()
+	}
 }
 
 // answer does what a mark says.
 func (w *worker) answer(m *mark) {
 	a := &m.answers[w.index]
+	switch m.kind {
+	case closing, bounding, ticking: // labels count; where flows end, the table asks for them itself
+		w.wait()
+	}
 	switch m.kind {
 	case sweeping:
 		if m.before == math.MaxUint64 {
@@ -114,7 +129,6 @@ func (w *worker) meter(s *stretch, mine []uint16) {
 		}
 		return
 	}
-	defer w.table.Settle()
 	expected := 0
 	for k, i := range mine {
 		for ; expected < min(len(mine), k+flow.MaxExpected/2); expected++ {
@@ -167,7 +181,9 @@ type sighting struct {
 
 // settle has the flows of the packets that wait labelled. The table calls it.
 func (w *worker) settle() {
+	w.found.between(w.index, false) // the packets came before what is between two of them now
 	w.settler.Settle()
+	w.found.between(w.index, w.marked)
 	for i := range w.waiting {
 		w.labelled(&w.waiting[i])
 	}
