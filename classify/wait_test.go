@@ -36,6 +36,9 @@ func (h *together) Packet(p *meter.Packet) {
 		return
 	}
 	changed := h.Classifier.Packet(p)
+	if p.Headers.PayloadWireLen == 0 && !changed {
+		return // the label of its flow may wait
+	}
 	h.queue.Put(p.Ordinal, p.Flow.FirstPacket(), told{p.Flow.FirstPacket(), p.Ordinal, p.Flow.Label(), changed})
 }
 

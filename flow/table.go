@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"math"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/weirnet/weir/capture"
@@ -213,7 +212,7 @@ func (t *Table) Update(h *packet.Headers, p *capture.Packet, ordinal uint64) (f 
 	var salt uint64
 	if n != 0 {
 		c := t.cell(n)
-		if len(t.waiting) > 0 && c.rest&isFinal == 0 && slices.Contains(t.waiting, n) {
+		if h.PayloadWireLen > 0 && (Ref{t, n}).Waits() {
 			t.Settle()
 		}
 		if reason := t.over(c, h, p.Nanos); reason != Alive {

@@ -40,7 +40,7 @@ type PacketHandler interface {
 // SettlingHandler is a PacketHandler that labels flows of several packets together: see Packet.Wait.
 type SettlingHandler interface {
 	PacketHandler
-	// Settle labels the flows of all packets that Wait.
+	// Settle labels the flows of all packets that Wait. Packets without a payload of these flows may have come since.
 	Settle()
 }
 
@@ -61,8 +61,8 @@ type Packet struct {
 }
 
 // Wait may be called in a SettlingHandler's Packet, for one that Joined: the label of its flow comes by Settle. That is
-// called before the flow's next packet and before anything else for which labels count, after MaxWaiting packets, and at the end
-// of what Add was given at the latest; nothing waits for traffic to come. Flow stays valid until then.
+// called before the flow's next packet with a payload and before anything else for which labels count, after MaxWaiting packets, and at
+// the end of what Add was given at the latest; nothing waits for traffic to come. Flow stays valid until then.
 func (p *Packet) Wait() { p.waits = true }
 
 // Payload returns the captured bytes of the application payload.

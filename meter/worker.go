@@ -21,7 +21,8 @@ type worker struct {
 	handler Handler
 	packets PacketHandler   // the handler, if it wants to see packets
 	settler SettlingHandler // the handler, if packets may wait for it
-	waiting []sighting      // packets that wait, in order
+	waiting []sighting      // packets that wait, and those without a payload of the same flows, in order
+	asked   int             // of them those that Packet.Wait was called for
 	marked  bool            // a mark is at work
 	at      uint64          // ordinal of the packet at hand
 	packet  Packet          // given to packets, reused
@@ -160,12 +161,17 @@ func (w *worker) update(it *item) {
 		seen.payload = it.headers.PayloadWireLen
 	}
 	w.packets.Packet(&w.packet)
-	if !w.packet.waits {
+	switch {
+	case w.packet.waits:
+		f.Wait()
+		w.asked++
+	case f.Waits(): // for the label that a packet before it brings
+	default:
 		w.labelled(&seen)
 		return
 	}
-	f.Wait()
-	if w.waiting = append(w.waiting, seen); len(w.waiting) == MaxWaiting {
+	w.waiting = append(w.waiting, seen)
+	if w.asked == MaxWaiting {
 		w.table.Settle()
 	}
 }
@@ -187,7 +193,7 @@ func (w *worker) settle() {
 	for i := range w.waiting {
 		w.labelled(&w.waiting[i])
 	}
-	w.waiting = w.waiting[:0]
+	w.waiting, w.asked = w.waiting[:0], 0
 }
 
 // labelled does what hangs on the label of a packet's flow.
