@@ -504,7 +504,7 @@ def scaling(args):
     """How much more two workers do than one in the same time, on two processors. The fastest of many short turns counts: on a machine
     that does other things too, the others waited for a processor. The first row is what the processors themselves give: a loop that
     needs neither memory nor caches."""
-    print("\nTwo workers over one, the fastest of %d turns of %g s each:\n\n| | batch | µs per item, one worker | two workers | ratio |\n|---|---|---|---|---|" % (8 * args.rounds, args.seconds / 4))
+    print("\nTwo workers over one, the fastest of %d turns of %g s each:\n\n| | batch | µs per item, one worker | two workers | ratio |\n|---|---|---|---|---|" % (16 * args.rounds, args.seconds / 16))
     neural = str(args.work / "neural")
     todo = [("multiplications of registers", [neural, "-peak"], 1)]
     for title, batches in [("packet CNN `paper`, 784 bytes", [1]), ("packet network `default`, real payloads", [1, 32]),
@@ -519,9 +519,9 @@ def scaling(args):
     for title, command, batch in todo:
         both = [Process(args, command + ["-workers", str(n)], {"GOMAXPROCS": str(n)}, cpus) for n in (1, 2)]
         for p in both:
-            p.settle(args.seconds / 4)
+            p.settle(args.seconds / 16)
         best = [math.inf, math.inf]
-        for _ in range(8 * args.rounds):
+        for _ in range(16 * args.rounds):
             for i, p in enumerate(both):
                 best[i] = min(best[i], p.run(p.batches) / p.batches / (i + 1))
         for p in both:
