@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/weirnet/weir/classify"
 )
@@ -23,8 +24,9 @@ func tellRounding(w io.Writer, before string, q *classify.Int8, packets, flows s
 	}
 }
 
-// compareInt8 writes what int8 costs on samples, against the same networks in float32.
+// compareInt8 writes what int8 costs on samples of labels that the model knows, against the same networks in float32.
 func (g *shared) compareInt8(w io.Writer, m *classify.Model, samples []*classify.Sample) error {
+	samples = slices.DeleteFunc(samples, func(s *classify.Sample) bool { return s.Class < 0 })
 	q, err := m.CompareInt8(samples, g.workers)
 	if err != nil {
 		return err
