@@ -479,6 +479,33 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
+// TestDrift has models give other than in training, and one of which that is not known.
+func TestDrift(t *testing.T) {
+	b := openTab(t, 1200, 900)
+	link, live := serveOld(t, 100)
+	tell := func(d *event.Drift) {
+		live.Observe(&event.Event{Nanos: storetest.Start + 1e12, Type: event.TypeStats, Stats: &event.Stats{Models: &event.Models{Apps: "apps@1", Anomaly: "anomaly@1"}, Drift: d}})
+	}
+	tell(&event.Drift{
+		Scores:      &event.Shift{Index: 0.02, Count: 1000, Edges: []float64{0.5}, Training: []float64{0.5, 0.5}, Now: []float64{0.48, 0.52}},
+		Confidences: &event.Shift{Index: 0.4, Count: 300, Edges: []float64{0.75, 0.9}, Training: []float64{0.1, 0.2, 0.7}, Now: []float64{0.31, 0.2, 0.49}},
+	})
+	b.do(chromedp.Navigate(link))
+	b.text("Watching")
+	b.do(chromedp.KeyEvent("5"))
+	b.text("Scores: as in training.")
+	b.text("Confidences: lower than in training: 31 % below 0.75, where training had 10 %.")
+	b.text("confidences of the last 300 flows")
+	b.text("Drift of novelty is not known")
+	if n := is[int](b, `document.querySelectorAll('section[aria-label="Drift"] tbody tr').length`); n != 5 {
+		t.Errorf("%d bins are shown, want 5", n)
+	}
+	b.shoot("drift")
+	tell(&event.Drift{Novelty: &event.Shift{Index: 0.3, Count: 300, Edges: []float64{1}, Training: []float64{0.9, 0.1}, Now: []float64{0.6, 0.4}}})
+	b.text("Novelty: higher than in training: 40 % from 1 on, where training had 10 %.")
+	b.quiet()
+}
+
 // TestManyPoints has ten thousand windows, of which every one is drawn, zoomed and exported.
 func TestManyPoints(t *testing.T) {
 	b := openTab(t, 1400, 900)

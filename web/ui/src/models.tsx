@@ -158,7 +158,7 @@ function Drift(p: { stats: Stats | undefined }) {
           </>
         ) : (
           <p class="dim">
-            How {name} have changed is not known: {unit} are too few yet, or were in training, or the model is of an earlier version.
+            Drift of {name} is not known: there are too few {unit} yet, or there were too few in training, or the model was made before this was measured.
           </p>
         ),
       )}
