@@ -16,6 +16,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
@@ -137,7 +138,11 @@ func Parse(name string, data []byte, keys []Key) (entries []Entry, err error) {
 			return nil, &Error{position: d.at(i+1, 1+utf8.RuneCountInString(line[:bad])), err: errors.New("this is no text: a byte that YAML does not allow")}
 		}
 	}
-	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey()) // the places of all that are twice are told below
+	tokens := lexer.Tokenize(string(data))
+	if deep := tooDeep(tokens); deep != nil {
+		return nil, &Error{position: d.of(deep), err: errors.New("too many lists in one another")}
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) // the places of all that are twice are told below
 	if err != nil {
 		return nil, d.syntax(err)
 	}
@@ -149,6 +154,32 @@ func Parse(name string, data []byte, keys []Key) (entries []Entry, err error) {
 		d.top(doc.Body)
 	}
 	return d.entries, errors.Join(d.errs...)
+}
+
+// maxDepth is how deep lists may stand in one another: no key takes more than one. Tens of thousands of them cost the parser
+// gigabytes.
+const maxDepth = 8
+
+// tooDeep returns the token that begins one list too many, nil where none does.
+func tooDeep(tokens token.Tokens) *token.Token {
+	line, depth, entries := 0, 0, 0
+	for _, t := range tokens {
+		if t.Position.Line != line {
+			line, entries = t.Position.Line, 0
+		}
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			depth++
+		case token.SequenceEndType, token.MappingEndType:
+			depth--
+		case token.SequenceEntryType:
+			entries++
+		}
+		if depth > maxDepth || entries > maxDepth {
+			return t
+		}
+	}
+	return nil
 }
 
 // document is a file that is being read.

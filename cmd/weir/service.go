@@ -85,8 +85,8 @@ const statusEvery = 10 * time.Second
 
 // report tells the manager that the run does its work, as long as it does, and at last that it ends.
 func (s *service) report(ctx context.Context) {
-	every, dog := statusEvery, s.manager.Watchdog()
-	if dog > 0 {
+	every := statusEvery
+	if dog := s.manager.Watchdog(); dog > 0 {
 		every = min(every, dog/4)
 	}
 	tick := time.NewTicker(every)
@@ -99,8 +99,7 @@ func (s *service) report(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			var lines []string
-			// Of the manager's patience half is for the run to be seen to stand still, and the rest for it to go on.
-			if dog > 0 && s.alive.within(now, dog/2) {
+			if s.works(now) {
 				lines = append(lines, systemd.Alive)
 			}
 			if now.Sub(told) >= statusEvery {
@@ -112,6 +111,13 @@ func (s *service) report(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// works reports whether a watchdog is to be told that packets are looked at. Of its patience half is for a run to be seen to stand still, and the
+// rest for it to go on.
+func (s *service) works(now time.Time) bool {
+	dog := s.manager.Watchdog()
+	return dog > 0 && s.alive.within(now, dog/2)
 }
 
 func (s *service) tell(lines ...string) {
