@@ -4,13 +4,14 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/weirnet/weir/config"
 )
 
 func newConfig(g *shared) *cobra.Command {
 	c := &cobra.Command{Use: "config", Short: "Check and print the configuration of weir run"}
-	check := configCommand(newRunner(g), func(r *runner) error {
+	check := configCommand(newRunner(g), func(_ *cobra.Command, r *runner) error {
 		if err := r.check(nil); err != nil {
 			return usageError{err}
 		}
@@ -21,8 +22,8 @@ func newConfig(g *shared) *cobra.Command {
 	check.Long = `Tell what is wrong with a file for weir run --config: keys that there are not, values that are none, filters that do not
 compile, models that are not there or do not fit. Flags of weir run and --set count as they would there. Nothing is opened
 but the file, models and certificates. Exit status 0: nothing is wrong, 2: something is.`
-	printed := configCommand(newRunner(g), func(r *runner) error {
-		return config.Write(os.Stdout, configHead, r.from.settings(r.Command))
+	printed := configCommand(newRunner(g), func(c *cobra.Command, r *runner) error {
+		return config.Write(os.Stdout, configHead, r.from.settings(c.Flags()))
 	})
 	printed.Use, printed.Short = "print [FILE]", "Print the configuration that holds, with all keys"
 	printed.Long = `Print what a file for weir run --config, --set and flags of weir run come to, with every key that there is, what it means and
@@ -36,8 +37,8 @@ const configHead = `Configuration of weir run --config. Keys are the long names 
 Lines with one # show defaults.`
 
 // configCommand is a command that asks about the flags of a run; FILE is --config.
-func configCommand(r *runner, do func(*runner) error) *cobra.Command {
-	c := &cobra.Command{RunE: func(*cobra.Command, []string) error { return do(r) }}
+func configCommand(r *runner, do func(*cobra.Command, *runner) error) *cobra.Command {
+	c := &cobra.Command{RunE: func(c *cobra.Command, _ []string) error { return do(c, r) }}
 	c.Flags().AddFlagSet(r.Flags())
 	r.from.asked = true
 	c.Args = func(c *cobra.Command, args []string) error {
@@ -50,10 +51,10 @@ func configCommand(r *runner, do func(*runner) error) *cobra.Command {
 }
 
 // settings returns all keys with what holds for them.
-func (s *settings) settings(c *cobra.Command) []config.Setting {
+func (s *settings) settings(flags *pflag.FlagSet) []config.Setting {
 	var all []config.Setting
-	for _, k := range keys(c.Flags()) {
-		all = append(all, config.Setting{Key: k, Values: s.values[k.Name], Set: c.Flags().Changed(k.Name)})
+	for _, k := range keys(flags) {
+		all = append(all, config.Setting{Key: k, Values: s.values[k.Name], Set: flags.Changed(k.Name)})
 	}
 	return all
 }
