@@ -118,7 +118,7 @@ func TestServiceWhileWatching(t *testing.T) {
 	if text := w.stderr.String(); strings.Count(text, "other@") != 1 {
 		t.Errorf("the other model is not told once:\n%s", text)
 	}
-	reload(base+"store-days: 7\nstore-bytes: 1GiB\nanomaly: other\nlog-level: warn\n")
+	reload(base + "store-days: 7\nstore-bytes: 1GiB\nanomaly: other\nlog-level: warn\n")
 	b.run(b.far, "tcpreplay", "-q", "-t", "-i", "far", b.sample("tiny.pcap"))
 	if err := os.Rename(b.path("events"), b.path("events.1")); err != nil {
 		t.Fatal(err)
