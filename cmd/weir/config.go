@@ -22,12 +22,16 @@ func newConfig(g *shared) *cobra.Command {
 	check.Long = `Tell what is wrong with a file for weir run --config: keys that there are not, values that are none, filters that do not
 compile, models that are not there or do not fit. Flags of weir run and --set count as they would there. Nothing is opened
 but the file, models and certificates. Exit status 0: nothing is wrong, 2: something is.`
+	check.Example = `  weir config check /etc/weir/weir.yaml
+  weir config check weir.yaml --set interface=eth1`
 	printed := configCommand(newRunner(g), func(c *cobra.Command, r *runner) error {
 		return config.Write(os.Stdout, configHead, r.from.settings(c.Flags()))
 	})
 	printed.Use, printed.Short = "print [FILE]", "Print the configuration that holds, with all keys"
 	printed.Long = `Print what a file for weir run --config, --set and flags of weir run come to, with every key that there is, what it means and
 its default. Without any of them it is a file to begin with.`
+	printed.Example = `  weir config print > weir.yaml
+  weir config print weir.yaml --set store-days=7`
 	c.AddCommand(check, printed)
 	return c
 }
