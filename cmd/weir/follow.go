@@ -114,8 +114,11 @@ func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
 
 // use has a run that follows models use others, of the same kinds, until ctx ends.
 func (f *follow) use(ctx context.Context, names map[model.Kind]string) {
+	if f.named == nil {
+		return // there are none
+	}
 	select {
-	case f.named <- names: // nil where nothing is followed
+	case f.named <- names:
 	case <-ctx.Done():
 	}
 }
