@@ -108,10 +108,10 @@ func newRoot() *cobra.Command {
 		},
 	}
 	g.flags(root.PersistentFlags())
-	root.AddCommand(newConfig(g))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newFeatures(g), newFlows(g), newTrain(g), newLearn(g), newEval(g), newRun(g), newAlerts(g), newTop(g), newServe(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(),
+		newConfig(g),
 	)
 	wrapArgs(root)
 	return root
