@@ -12,23 +12,28 @@ import (
 
 // Comparison is how models on trial did beside those in use, by what is stored.
 type Comparison struct {
-	Apps    []AppsComparison    // a pair of models each, in order of time
-	Anomaly []AnomalyComparison // a pair of detectors each, in order of time
+	Apps    []AppsComparison    `json:"apps"`    // a pair of models each, in order of time
+	Anomaly []AnomalyComparison `json:"anomaly"` // a pair of detectors each, in order of time
 }
 
 // AppsComparison compares two models of applications on the flows that both labelled.
 type AppsComparison struct {
-	Live, Model  string // in use, on trial
-	Since, Until int64  // of the first and the last flow, nanoseconds since the Unix epoch
-	Flows        uint64
-	Agree        uint64 // the same application, novel or not
+	Live  string     `json:"live"`  // in use
+	Model string     `json:"model"` // on trial
+	Since event.Time `json:"since"` // of the first flow
+	Until event.Time `json:"until"` // of the last one
+	Flows uint64     `json:"flows"`
+	Agree uint64     `json:"agree"` // the same application, novel or not
 	// Low and High bound the share of flows that the models agree on, were there many more of the same kind: Wilson's interval of
 	// 95 % (Journal of the American Statistical Association 22, 1927). Flows of one capture are more alike than it assumes.
-	Low, High                   float64
-	NovelLive, Novel, NovelBoth uint64
-	Labels                      []LabelCounts  // of each application how many flows, most first
-	Pairs                       []Disagreement // most flows first, at most MaxPairs
-	OtherPairs                  uint64         // flows of pairs beyond those
+	Low        float64        `json:"agree_low"`
+	High       float64        `json:"agree_high"`
+	NovelLive  uint64         `json:"novel_live"` // to the model in use
+	Novel      uint64         `json:"novel"`      // to the one on trial
+	NovelBoth  uint64         `json:"novel_both"`
+	Labels     []LabelCounts  `json:"labels"`      // of each application how many flows, most first
+	Pairs      []Disagreement `json:"pairs"`       // most flows first, at most MaxPairs
+	OtherPairs uint64         `json:"other_pairs"` // flows of pairs beyond those
 }
 
 // MaxPairs is how many pairs of labels a comparison tells of.
@@ -36,32 +41,40 @@ const MaxPairs = 1 << 10
 
 // LabelCounts is how many flows have a label from the model in use, and from the one on trial.
 type LabelCounts struct {
-	App         string
-	Live, Model uint64
+	App   string `json:"app"`
+	Live  uint64 `json:"live"`
+	Model uint64 `json:"model"`
 }
 
 // Disagreement is how many flows have one label from the model in use and another from the one on trial.
 type Disagreement struct {
-	Live, Model string
-	Flows       uint64
+	Live  string `json:"live"`
+	Model string `json:"model"`
+	Flows uint64 `json:"flows"`
 }
 
 // AnomalyComparison compares two detectors on the windows that both scored.
 type AnomalyComparison struct {
-	Live, Model                 string // in use, on trial
-	Since, Until                int64  // start of the first and the last window, nanoseconds since the Unix epoch
-	Windows                     uint64
-	AboveLive, Above, AboveBoth uint64 // windows that are anomalous to each
+	Live      string     `json:"live"`  // in use
+	Model     string     `json:"model"` // on trial
+	Since     event.Time `json:"since"` // start of the first window
+	Until     event.Time `json:"until"` // of the last one
+	Windows   uint64     `json:"windows"`
+	AboveLive uint64     `json:"above_live"` // anomalous to the detector in use
+	Above     uint64     `json:"above"`      // to the one on trial
+	AboveBoth uint64     `json:"above_both"`
 	// Correlation is Pearson's, of the logarithms of scores; 0 when one of both never moves.
-	Correlation float64
-	// LiveQuantiles and Quantiles are what Quantiles of the windows have at most, as multiples of the threshold.
-	LiveQuantiles, ModelQuantiles [len(Quantiles)]float64
+	Correlation float64 `json:"correlation"`
+	// LiveQuantiles and ModelQuantiles are what Quantiles of the windows have at most, as multiples of the threshold.
+	LiveQuantiles  [len(Quantiles)]float64 `json:"live_quantiles"`
+	ModelQuantiles [len(Quantiles)]float64 `json:"model_quantiles"`
 	// Differ are windows that are anomalous to one alone, those first that are furthest apart, at most MaxDiffer.
-	Differ []event.Window
-	// Confirmed and Dismissed are the windows whose alert a person has confirmed or dismissed, and how many of them are anomalous to the detector
-	// on trial.
-	Confirmed, ConfirmedAbove uint64
-	Dismissed, DismissedAbove uint64
+	Differ []event.Window `json:"differ"`
+	// Of the windows whose alert a person has confirmed or dismissed, how many are anomalous to the detector on trial.
+	Confirmed      uint64 `json:"confirmed"`
+	ConfirmedAbove uint64 `json:"confirmed_above"`
+	Dismissed      uint64 `json:"dismissed"`
+	DismissedAbove uint64 `json:"dismissed_above"`
 }
 
 // Quantiles are those that an AnomalyComparison tells.
@@ -73,7 +86,7 @@ const MaxDiffer = 20
 // Compare compares models on trial with those in use over a range.
 func Compare(ctx context.Context, s Reader, when Range) (Comparison, error) {
 	apps, detectors := map[[2]string]*appsTrial{}, map[[2]string]*anomalyTrial{}
-	var c Comparison
+	c := Comparison{[]AppsComparison{}, []AnomalyComparison{}}
 	verdicts := map[int64]Verdict{}
 	for a, err := range s.Alerts(ctx, AlertQuery{Range: when}) {
 		if err != nil {
@@ -117,11 +130,11 @@ func of[T any](m map[[2]string]*T, key [2]string) *T {
 }
 
 // span widens a range of times by one; the range is empty while n is 0.
-func span(since, until *int64, nanos int64, n uint64) {
+func span(since, until *event.Time, t event.Time, n uint64) {
 	if n == 0 {
-		*since, *until = nanos, nanos
+		*since, *until = t, t
 	}
-	*since, *until = min(*since, nanos), max(*until, nanos)
+	*since, *until = min(*since, t), max(*until, t)
 }
 
 // appsTrial sums up what two models say of flows.
@@ -132,7 +145,7 @@ type appsTrial struct {
 
 func (t *appsTrial) add(one *Tried) {
 	f := one.Flow
-	span(&t.Since, &t.Until, one.Nanos, t.Flows)
+	span(&t.Since, &t.Until, event.Time(one.Nanos), t.Flows)
 	t.Flows++
 	if t.pairs == nil {
 		t.pairs = map[[2]string]uint64{}
@@ -151,7 +164,7 @@ func (t *appsTrial) add(one *Tried) {
 
 func (t *appsTrial) comparison(models [2]string) AppsComparison {
 	c := t.AppsComparison
-	c.Live, c.Model = models[0], models[1]
+	c.Live, c.Model, c.Pairs = models[0], models[1], []Disagreement{}
 	labels := map[string]*LabelCounts{}
 	label := func(app string) *LabelCounts {
 		if labels[app] == nil {
@@ -208,7 +221,7 @@ const leastScore = 1e-9
 
 func (t *anomalyTrial) add(w *event.Window, v Verdict) {
 	s := w.Shadow
-	span(&t.Since, &t.Until, int64(w.Start), t.Windows)
+	span(&t.Since, &t.Until, w.Start, t.Windows)
 	t.Windows++
 	if w.Anomalous {
 		t.AboveLive++
@@ -256,6 +269,9 @@ func (t *anomalyTrial) differ(w *event.Window) {
 func (t *anomalyTrial) comparison(models [2]string) AnomalyComparison {
 	c := t.AnomalyComparison
 	c.Live, c.Model = models[0], models[1]
+	if c.Differ == nil {
+		c.Differ = []event.Window{}
+	}
 	c.Correlation = correlation(t.live, t.model)
 	slices.Sort(t.live)
 	slices.Sort(t.model)
