@@ -61,8 +61,9 @@ fuzz:
 	done
 
 # The Debian package, bin/weir_VERSION_ARCH.deb: make deb, make deb GOARCH=arm64. Everything in it bears the time of the commit, and the
-# same commit gives the same bytes. PAGES are made by a weir for this machine.
-PAGES   := bin/pages
+# same commit gives the same bytes. Its manual pages are made by a weir for this machine.
+OUT     ?= bin
+PAGES   := $(OUT)/pages
 NATIVE  := env -u GOOS -u GOARCH $(GO)
 EPOCH   := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || date +%s))
 DEBARCH := $(or $(DEBARCH),$(patsubst 386,i386,$(patsubst arm,armhf,$(or $(GOARCH),$(shell $(GO) env GOARCH)))))
@@ -74,8 +75,8 @@ deb: $(if $(NODE),ui)
 	SOURCE_DATE_EPOCH=$(EPOCH) $(PAGES)/weir man $(PAGES)/man1
 	for shell in bash zsh fish; do $(PAGES)/weir completion $$shell >$(PAGES)/completions/weir.$$shell || exit; done
 	GOOS=linux $(GO) list $(TAGS) -deps -f '{{with .Module}}{{if .Version}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/weir | packaging/licences.sh >$(PAGES)/modules
-	GOOS=linux $(GO) build $(TAGS) -trimpath -ldflags '-s -w $(LDFLAGS)' -o bin/$(DEBARCH)/weir ./cmd/weir
-	SOURCE_DATE_EPOCH=$(EPOCH) packaging/deb.sh $(VERSION) $(DEBARCH) bin/$(DEBARCH)/weir $(PAGES) bin
+	GOOS=linux $(GO) build $(TAGS) -trimpath -ldflags '-s -w $(LDFLAGS)' -o $(OUT)/$(DEBARCH)/weir ./cmd/weir
+	SOURCE_DATE_EPOCH=$(EPOCH) packaging/deb.sh $(VERSION) $(DEBARCH) $(OUT)/$(DEBARCH)/weir $(PAGES) $(OUT)
 
 # What exported networks are compared with. The package needs none of its install scripts.
 onnxruntime:

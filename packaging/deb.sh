@@ -3,7 +3,7 @@
 #
 # VERSION is what git describe says, ARCH Debian's name of the architecture, BINARY the program for it, PAGES a directory with man1/,
 # completions/ and modules, as `make deb` makes them. SOURCE_DATE_EPOCH (Unix seconds) is the time of everything in it: the
-# same input gives the same bytes. It needs dpkg-deb, and no root.
+# same input gives the same bytes. COMPRESSION is dpkg-deb's, xz otherwise. It needs dpkg-deb, and no root.
 set -eu
 umask 022
 export LC_ALL=C TZ=UTC
@@ -47,6 +47,7 @@ zipped "$PAGES/modules" usr/share/doc/weir/modules
 for page in "$HERE"/../docs/*.md; do
 	put "$page" "usr/share/doc/weir/$(basename "$page")"
 done
+put "$HERE/debian/lintian" usr/share/lintian/overrides/weir
 put "$HERE/weir.rules.yml" usr/share/doc/weir/examples/weir.rules.yml
 put "$HERE/grafana/weir.json" usr/share/doc/weir/examples/grafana.json
 printf 'weir (%s) unstable; urgency=medium\n\n  * weir %s.\n\n -- %s  %s\n' "$VERSION" "$1" \
@@ -65,4 +66,5 @@ done
 (cd "$ROOT" && find usr etc -type f | sort | xargs md5sum >DEBIAN/md5sums)
 
 mkdir -p "$DIR"
-DPKG_DEB_THREADS_MAX=1 dpkg-deb --root-owner-group -Zxz --build "$ROOT" "$DIR/weir_${VERSION}_$ARCH.deb"
+# One thread: how many there are shows in what xz writes.
+DPKG_DEB_THREADS_MAX=1 dpkg-deb --root-owner-group "-Z${COMPRESSION:-xz}" --build "$ROOT" "$DIR/weir_${VERSION}_$ARCH.deb"
