@@ -3,6 +3,7 @@ package packaging
 
 import (
 	"bytes"
+	"debug/elf"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -29,6 +30,20 @@ func needs(t *testing.T, what string, programs ...string) {
 			t.Skip(err)
 		}
 	}
+}
+
+// lacks reports whether a program is missing that a part of a test asks, and says so.
+func lacks(t *testing.T, program string) bool {
+	t.Helper()
+	_, err := exec.LookPath(program)
+	if err == nil {
+		return false
+	}
+	if strings.Contains(os.Getenv("WEIR_REQUIRE"), "deb") {
+		t.Fatal(err)
+	}
+	t.Logf("NOT CHECKED: %v", err)
+	return true
 }
 
 // command runs a program and returns all that it prints; it may not fail.
@@ -107,9 +122,10 @@ Description: what the package depends on
 
 func (r *root) path(name string) string { return filepath.Join(r.dir, name) }
 
+// dpkg runs dpkg on the root. Small machines leave out manual pages and documentation: not here.
 func (r *root) dpkg(args ...string) string {
 	r.t.Helper()
-	return command(r.t, nil, "dpkg", append([]string{"--root=" + r.dir, "--force-script-chrootless", "--force-confdef", "--force-confold"}, args...)...)
+	return command(r.t, nil, "dpkg", append([]string{"--root=" + r.dir, "--force-script-chrootless", "--force-confdef", "--force-confold", "--path-include=/usr/share/*"}, args...)...)
 }
 
 func (r *root) read(name string) string {
@@ -198,9 +214,7 @@ func TestDeb(t *testing.T) {
 	if out := command(t, nil, weir, "version"); !strings.HasPrefix(out, "weir v0.1.0\n") {
 		t.Errorf("weir version:\n%s", out)
 	}
-	if out := command(t, nil, "file", weir); !strings.Contains(out, "statically linked") || !strings.Contains(out, ", stripped") {
-		t.Errorf("file: %s", out)
-	}
+	checkStatic(t, weir)
 	if out := r.dpkg("--verify", "weir"); out != "" {
 		t.Errorf("dpkg --verify:\n%s", out)
 	}
@@ -271,6 +285,24 @@ func read(t *testing.T, file string) []byte {
 	return data
 }
 
+// checkStatic wants a program that needs nothing beside it, without symbols.
+func checkStatic(t *testing.T, file string) {
+	t.Helper()
+	f, err := elf.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			t.Error("weir is linked dynamically")
+		}
+	}
+	if f.Section(".symtab") != nil || f.Section(".debug_info") != nil {
+		t.Error("weir is not stripped")
+	}
+}
+
 // repack makes a package of a newer version out of what one was packed from, with a line more in its configuration.
 func repack(t *testing.T, file, version string) string {
 	t.Helper()
@@ -335,7 +367,9 @@ func checkPages(t *testing.T, r *root) {
 		t.Fatalf("%d manual pages, %v", len(pages), err)
 	}
 	r.want(true, "usr/share/man/man1/weir.1.gz", "usr/share/man/man1/weir-run.1.gz", "usr/share/man/man1/weir-alerts-exclude.1.gz")
-	needs(t, "deb", "man")
+	if lacks(t, "man") {
+		return
+	}
 	for _, page := range pages {
 		cmd := exec.CommandContext(t.Context(), "man", "--warnings", "--encoding=UTF-8", "--local-file", page)
 		cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=80")
@@ -372,7 +406,9 @@ const exposure = 2.0
 // checkUnit asks systemd what it thinks of the service.
 func checkUnit(t *testing.T, r *root) {
 	t.Helper()
-	needs(t, "deb", "systemd-analyze")
+	if lacks(t, "systemd-analyze") {
+		return
+	}
 	unit := r.path("usr/lib/systemd/system/weir.service")
 	out := command(t, nil, "systemd-analyze", "security", "--offline=true", fmt.Sprintf("--threshold=%.0f", 10*exposure), unit)
 	t.Log(strings.TrimSpace(out[strings.LastIndex(out, "Overall"):]))

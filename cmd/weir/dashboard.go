@@ -180,6 +180,8 @@ func newServe(g *shared) *cobra.Command {
 		Short: "Show a history in a browser",
 		Long: `Show what is stored in a browser: scores, alerts, flows, models. What is watched now is shown by
 weir run --http.`,
+		Example: `  weir serve --store history
+  weir serve --store history --http 10.0.0.5:8443 --http-cert weir.pem --http-key weir.key`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, _, err := asked.open(c.Context())

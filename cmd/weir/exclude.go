@@ -247,9 +247,10 @@ func newAlertsExclusions(g *shared) *cobra.Command {
 		asJSON bool
 	)
 	c := &cobra.Command{
-		Use:   "exclusions",
-		Short: "List what is excluded from alerts, and what that has suppressed",
-		Args:  cobra.NoArgs,
+		Use:     "exclusions",
+		Short:   "List what is excluded from alerts, and what that has suppressed",
+		Example: `  weir alerts exclusions --store history`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, _, err := asked.open(c.Context())
 			if err != nil {
@@ -308,7 +309,10 @@ func newAlertsInclude() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "include N…",
 		Short: "Take exclusions back; what they suppressed stays so",
-		Args:  cobra.MinimumNArgs(1),
+		Long: `Take exclusions back, by the numbers that weir alerts exclusions lists. Alerts that they suppressed stay suppressed; a weir run
+that watches raises alerts again from the next window on.`,
+		Example: `  weir alerts include 2`,
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var ids []int64
 			for _, arg := range args {

@@ -21,7 +21,11 @@ import (
 )
 
 func newTrain(g *shared) *cobra.Command {
-	c := &cobra.Command{Use: "train", Short: "Train models"}
+	c := &cobra.Command{
+		Use: "train", Short: "Train models",
+		Long: `Train models from captures: of applications from labelled ones, of what is normal from normal ones. Each training makes a new
+version, which becomes the live one unless --no-promote is given.`,
+	}
 	c.AddCommand(newTrainApps(g), newTrainAnomaly(g))
 	return c
 }
@@ -62,6 +66,8 @@ func newTrainAnomaly(g *shared) *cobra.Command {
 		Long: `Train an anomaly detector from captures of normal traffic. What is in them is normal by
 definition: leave attacks out, with --until if they come later in the file. Interrupted with Ctrl-C,
 the same command goes on where it stopped.`,
+		Example: `  weir train anomaly -r normal.pcap --window 5s
+  weir train anomaly -r week.pcap --until +24h --window 5s --false-alarms-per-day 2`,
 		RunE: func(c *cobra.Command, _ []string) error { return g.trainAnomaly(c.Context(), f) },
 	}
 	f.in.flags(c)

@@ -46,6 +46,8 @@ func newTrainApps(g *shared) *cobra.Command {
 		Long: `Train the packet network and the flow network from a directory of labelled captures
 (docs/formats.md tells the forms). The captures are split by capture and time: the latest of each
 label validate. Interrupted with Ctrl-C, the same command goes on where it stopped.`,
+		Example: `  weir train apps --data captures/
+  weir train apps --data captures/ --model office --profile paper --report training.html`,
 		RunE: func(c *cobra.Command, _ []string) error { return g.trainApps(c.Context(), f) },
 	}
 	flags := c.Flags()
