@@ -127,8 +127,9 @@ open packet sockets.`,
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "no progress and no summary on stderr")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newFeatures(g), newFlows(g), newTrain(g), newLearn(g), newEval(g), newRun(g), newAlerts(g), newTop(g), newServe(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(), newMan(g),
+		newFeatures(g), newFlows(g), newTrain(g), newLearn(g), newEval(g), newRun(g), newAlerts(g), newTop(g), newServe(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(),
 	)
+	root.AddCommand(newMan(g))
 	wrapArgs(root)
 	g.completeValues(root)
 	return root
