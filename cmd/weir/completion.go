@@ -14,6 +14,7 @@ import (
 	"github.com/weirnet/weir/dataset"
 	"github.com/weirnet/weir/model"
 	"github.com/weirnet/weir/store"
+	"github.com/weirnet/weir/window"
 )
 
 // value is what a flag takes: its name in manual pages, and what a shell offers for it.
@@ -88,6 +89,18 @@ func (g *shared) flagValue(c *cobra.Command, f *pflag.Flag) value {
 		return value{"EXPRESSION", cobra.NoFileCompletions}
 	case "note":
 		return value{"TEXT", cobra.NoFileCompletions}
+	case "feature":
+		return value{"FEATURE", offer(window.Names[:]...)}
+	case "label-column", "split-column":
+		return value{"COLUMN", cobra.NoFileCompletions}
+	case "label-zone":
+		return value{"ZONE", cobra.NoFileCompletions}
+	case "user", "who", "name":
+		return value{"NAME", cobra.NoFileCompletions}
+	case "for":
+		return value{"DURATION", cobra.NoFileCompletions}
+	case "time":
+		return value{"FROM-TO", cobra.NoFileCompletions}
 	case "set":
 		return value{"KEY=VALUE", offerKeys}
 	}

@@ -38,7 +38,7 @@ func (d *dashboard) flags(c *cobra.Command) {
 	d.given = func(name string) bool { return c.Flags().Changed(name) }
 	c.Flags().StringVar(&d.token, "http-token", "", "file of the token of tools, made when it is not there (default: weir/token in the user's configuration directory)")
 	c.Flags().StringVar(&d.certificate, "http-cert", "", "file of the certificate (PEM) of the dashboard; needed where other machines reach it")
-	c.Flags().StringVar(&d.key, "http-key", "", "file of its key (PEM)")
+	c.Flags().StringVar(&d.key, "http-key", "", "file of the key (PEM) of --http-cert")
 }
 
 // open opens the address, as the user that the program was started as.

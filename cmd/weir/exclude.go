@@ -132,7 +132,7 @@ alerts are stored and counted: weir alerts list --suppressed.`,
 	asked.onlyStore(c)
 	f := c.Flags()
 	f.StringVar(&host, "host", "", "address or network that moved the leading features")
-	f.Uint16Var(&port, "port", 0, "destination port that moved them")
+	f.Uint16Var(&port, "port", 0, "destination port that moved the leading features")
 	f.StringVar(&x.App, "app", "", "application that moved the number of packets")
 	f.StringVar(&x.Feature, "feature", "", "feature with the largest share of the score; syn is syn_share too")
 	f.StringVar(&at, "time", "", "time of day in UTC, such as 22:00-04:30")

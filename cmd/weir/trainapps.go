@@ -63,7 +63,7 @@ label validate. Interrupted with Ctrl-C, the same command goes on where it stopp
 	flags.IntVar(&f.options.Batch, "batch", 0, "flows per step (default 64)")
 	flags.Float64Var(&f.options.Rate, "rate", 0, "peak learning rate (default 0.002)")
 	flags.IntVar(&f.options.Patience, "patience", 0, "epochs without improvement before stopping (default half of them, at least 5)")
-	flags.Uint64Var(&f.options.Seed, "seed", 1, "of everything random")
+	flags.Uint64Var(&f.options.Seed, "seed", 1, "seed of everything random")
 	flags.BoolVar(&f.options.Refit, "refit", true, "train again on all data once the number of epochs is known")
 	flags.BoolVar(&f.fresh, "fresh", false, "do not go on from an interrupted run")
 	flags.BoolVar(&f.noPromote, "no-promote", false, "keep the version that is live")
