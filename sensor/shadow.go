@@ -25,6 +25,9 @@ type shadow struct {
 	scores   moments
 }
 
+// Check tells what New would refuse of models on trial.
+func (c *Config) Check() error { return new(shadow).begin(c) }
+
 // begin checks that the models on trial take what the others do.
 func (s *shadow) begin(cfg *Config) error {
 	if m := cfg.ShadowApps; m != nil {

@@ -117,6 +117,13 @@ func NewRecorder(ctx context.Context, s Store, source Source, opts RecorderOptio
 	return r, nil
 }
 
+// Retain changes the Age and Bytes of what to keep. Any goroutine may call it.
+func (r *Recorder) Retain(age time.Duration, bytes int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opts.Age, r.opts.Bytes = age, bytes
+}
+
 // Stored is how far the source was stored when the Recorder began.
 func (r *Recorder) Stored() Position { return r.stored }
 
@@ -431,7 +438,10 @@ func (r *Recorder) maintain() {
 	}
 	// A wrong clock in what is watched must not make everything else old.
 	now := min(r.newest, r.opts.Now().UnixNano())
-	removed, err := r.store.Maintain(context.Background(), Policy{Age: r.opts.Age, Bytes: r.opts.Bytes, Now: now})
+	r.mu.Lock()
+	policy := Policy{Age: r.opts.Age, Bytes: r.opts.Bytes, Now: now}
+	r.mu.Unlock()
+	removed, err := r.store.Maintain(context.Background(), policy)
 	if removed.Any() {
 		r.opts.Tell(slog.LevelInfo, fmt.Sprintf("history: removed %d flows, %d windows and %d alerts, nothing newer than %s",
 			removed.Flows, removed.Windows, removed.Alerts, time.Unix(0, removed.Before).UTC().Format(time.RFC3339)))

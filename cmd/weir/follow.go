@@ -25,6 +25,7 @@ type follow struct {
 
 	every  time.Duration // between looks at the registry; 0: followEvery
 	models []followed
+	named  chan map[model.Kind]string // other models to use
 	ready  chan takeover
 	retry  *takeover // that there was no room for yet
 	stop   context.CancelFunc
@@ -37,7 +38,7 @@ const followEvery = time.Second
 // followed is a model of the run. Each is known to the goroutine of follow alone.
 type followed struct {
 	kind model.Kind
-	name string
+	name string // as given, with @VERSION or without
 	seen string // version that was handed over, or told to be of no use
 	told string // of the registry's error
 }
@@ -71,8 +72,9 @@ func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
 		return
 	}
 	for _, kind := range []model.Kind{model.Apps, model.Anomaly} {
-		if given, ref := names[kind][0], names[kind][1]; given != "" && !strings.Contains(given, "@") {
-			f.models = append(f.models, followed{kind: kind, name: given, seen: strings.TrimPrefix(ref, given+"@")})
+		if given, ref := names[kind][0], names[kind][1]; given != "" {
+			_, version, _ := strings.Cut(ref, "@")
+			f.models = append(f.models, followed{kind: kind, name: given, seen: version})
 		}
 	}
 	if len(f.models) == 0 {
@@ -81,7 +83,7 @@ func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
 	if f.every == 0 {
 		f.every = followEvery
 	}
-	f.ready = make(chan takeover)
+	f.ready, f.named = make(chan takeover), make(chan map[model.Kind]string)
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	f.looks.Go(func() {
@@ -99,11 +101,30 @@ func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
 			}
 			select {
 			case <-time.After(f.every):
+			case names := <-f.named:
+				for i := range f.models {
+					f.models[i].rename(names[f.models[i].kind])
+				}
 			case <-ctx.Done():
 				return
 			}
 		}
 	})
+}
+
+// use has a run that follows models use others, of the same kinds, until ctx ends.
+func (f *follow) use(ctx context.Context, names map[model.Kind]string) {
+	select {
+	case f.named <- names: // nil where nothing is followed
+	case <-ctx.Done():
+	}
+}
+
+// rename makes it another model.
+func (m *followed) rename(name string) {
+	if name != m.name {
+		m.name, m.seen, m.told = name, "", ""
+	}
 }
 
 // close ends the looking.
@@ -116,7 +137,11 @@ func (f *follow) close() {
 
 // look reports whether another version is live than before, and loads it. What is wrong is told once.
 func (m *followed) look(g *shared) (t takeover, news bool) {
-	version, err := g.registry().Live(m.name)
+	name, version, pinned := strings.Cut(m.name, "@")
+	var err error
+	if !pinned {
+		version, err = g.registry().Live(name)
+	}
 	if err != nil {
 		if news = err.Error() != m.told; news {
 			m.told = err.Error()
@@ -128,7 +153,7 @@ func (m *followed) look(g *shared) (t takeover, news bool) {
 		return t, false
 	}
 	m.seen = version
-	t.ref = m.name + "@" + version
+	t.ref = name + "@" + version
 	if m.kind == model.Apps {
 		if t.apps, _, t.err = g.loadApps(t.ref); t.err == nil {
 			t.apps.Engine() // compiles the networks

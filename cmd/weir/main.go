@@ -15,7 +15,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/weirnet/weir/config"
 	"github.com/weirnet/weir/model"
 )
 
@@ -35,6 +37,9 @@ var errPartly = errors.New("some inputs could not be read whole")
 
 // usageError makes the exit status 2.
 type usageError struct{ error }
+
+// Unwrap returns what is wrong.
+func (e usageError) Unwrap() error { return e.error }
 
 func main() { os.Exit(run(os.Args[1:])) }
 
@@ -60,7 +65,9 @@ func status(err error) int {
 		return exitPartly
 	case errors.As(err, &usage):
 		tellError(err)
-		slog.Info("Try 'weir --help'.")
+		if !errors.As(err, new(*config.Error)) {
+			slog.Info("Try 'weir --help'.")
+		}
 		return exitUsage
 	}
 	tellError(err)
@@ -110,29 +117,40 @@ open packet sockets.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(c *cobra.Command, args []string) error {
-			if g.workers < 1 {
-				return errors.Join(g.setLogger(), usageError{fmt.Errorf("--workers %d: at least one is needed", g.workers)})
-			}
-			if g.workers > maxWorkers {
-				return errors.Join(g.setLogger(), usageError{fmt.Errorf("--workers %d: at most %d", g.workers, maxWorkers)})
+			if err := errors.Join(configure(c, args), g.check()); err != nil {
+				return errors.Join(g.setLogger(), err)
 			}
 			return errors.Join(g.setLogger(), keepInputs(c, args))
 		},
 	}
-	flags := root.PersistentFlags()
+	g.flags(root.PersistentFlags())
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		newFeatures(g), newFlows(g), newTrain(g), newLearn(g), newEval(g), newRun(g), newAlerts(g), newTop(g), newServe(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(),
+		newConfig(g), newMan(g),
+	)
+	wrapArgs(root)
+	g.completeValues(root)
+	return root
+}
+
+func (g *shared) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&g.models, "models", "", "directory of models (default ./models, then the user's data directory)")
 	flags.IntVar(&g.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that do the work")
 	flags.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.BoolVar(&g.logJSON, "log-json", false, "log as JSON lines")
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "no progress and no summary on stderr")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(
-		newFeatures(g), newFlows(g), newTrain(g), newLearn(g), newEval(g), newRun(g), newAlerts(g), newTop(g), newServe(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(),
-	)
-	root.AddCommand(newMan(g))
-	wrapArgs(root)
-	g.completeValues(root)
-	return root
+}
+
+// check tells what is wrong with the flags.
+func (g *shared) check() error {
+	switch {
+	case g.workers < 1:
+		return usageError{fmt.Errorf("--workers %d: at least one is needed", g.workers)}
+	case g.workers > maxWorkers:
+		return usageError{fmt.Errorf("--workers %d: at most %d", g.workers, maxWorkers)}
+	}
+	return nil
 }
 
 // wrapArgs makes wrong positional arguments and unknown commands usage errors.

@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SAMPLES", samples)
 			e.Setenv("DOCS", filepath.Join(samples, "..", "docs"))
+			e.Values[receiversKey{}] = receivers{}
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -83,6 +84,10 @@ func TestScripts(t *testing.T) {
 			"samescores": scriptSameScores,
 			"followed":   scriptFollowed,
 			"samecounts": scriptSameCounts,
+			"receiver":   scriptReceiver,
+			"received":   scriptReceived,
+			"nobody":     scriptNobody,
+			"comesback":  scriptComesBack,
 		},
 		RequireUniqueNames: true,
 	})
