@@ -48,7 +48,7 @@ func (g *shared) flagValue(c *cobra.Command, f *pflag.Flag) value {
 	case "onnx", "safetensors":
 		return value{"FILE", offerFiles(f.Name)}
 	case "config":
-		return value{"FILE", offerFiles("yaml", "yml")}
+		return value{"FILE", offerFiles(configEndings...)}
 	case "http-cert", "http-key":
 		return value{"FILE", offerFiles("pem", "crt", "key")}
 	case "http-token", "bpf", "labels":
@@ -146,6 +146,11 @@ func (g *shared) offerArgs(c *cobra.Command, args []string, word string) ([]stri
 			break
 		}
 		return []string{"onnx", "safetensors"}, cobra.ShellCompDirectiveFilterFileExt
+	case "config check", "config print":
+		if len(args) > 0 {
+			break
+		}
+		return configEndings, cobra.ShellCompDirectiveFilterFileExt
 	case "alerts show", "alerts exclude":
 		if len(args) > 0 {
 			break
@@ -187,13 +192,14 @@ func offerPrefixes(words ...string) cobra.CompletionFunc {
 	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)
 }
 
-// offerKeys offers what --set sets: the names of the command's flags.
+// configEndings are those of files of configuration.
+var configEndings = []string{"yaml", "yml"}
+
+// offerKeys offers what --set sets.
 func offerKeys(c *cobra.Command, _ []string, _ string) (words []string, _ cobra.ShellCompDirective) {
-	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden {
-			words = append(words, f.Name+"=")
-		}
-	})
+	for _, k := range keys(c.Flags()) {
+		words = append(words, k.Name+"=\t"+k.Usage)
+	}
 	return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
