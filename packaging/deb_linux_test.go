@@ -98,7 +98,12 @@ type root struct {
 
 // newRoot makes a root in which dpkg believes systemd to be installed.
 func newRoot(t *testing.T) *root {
-	r := &root{t, t.TempDir()}
+	dir, err := os.MkdirTemp("", "weir-root-") // t.TempDir's lie in one that is root's alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	r := &root{t, dir}
 	for _, dir := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/log", "etc"} {
 		if err := os.MkdirAll(r.path(dir), 0o755); err != nil {
 			t.Fatal(err)
