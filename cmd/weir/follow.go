@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,11 +26,12 @@ type follow struct {
 
 	every  time.Duration // between looks at the registry; 0: followEvery
 	models []followed
-	named  chan map[model.Kind]string // other models to use
 	ready  chan takeover
 	retry  *takeover // that there was no room for yet
 	stop   context.CancelFunc
 	looks  sync.WaitGroup
+
+	wish atomic.Pointer[map[model.Kind]string] // other models to use; nil: those that are known
 }
 
 // followEvery is how soon a promoted version is noticed.
@@ -83,11 +85,16 @@ func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
 	if f.every == 0 {
 		f.every = followEvery
 	}
-	f.ready, f.named = make(chan takeover), make(chan map[model.Kind]string)
+	f.ready = make(chan takeover)
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	f.looks.Go(func() {
 		for {
+			if names := f.wish.Swap(nil); names != nil {
+				for i := range f.models {
+					f.models[i].rename((*names)[f.models[i].kind])
+				}
+			}
 			for i := range f.models {
 				t, news := f.models[i].look(g)
 				if !news {
@@ -101,10 +108,6 @@ func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
 			}
 			select {
 			case <-time.After(f.every):
-			case names := <-f.named:
-				for i := range f.models {
-					f.models[i].rename(names[f.models[i].kind])
-				}
 			case <-ctx.Done():
 				return
 			}
@@ -112,13 +115,8 @@ func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
 	})
 }
 
-// use has a run that follows models use others, of the same kinds, until ctx ends.
-func (f *follow) use(ctx context.Context, names map[model.Kind]string) {
-	select {
-	case f.named <- names: // nil where nothing is followed
-	case <-ctx.Done():
-	}
-}
+// use has a run that follows models look for others of the same kinds.
+func (f *follow) use(names map[model.Kind]string) { f.wish.Store(&names) }
 
 // rename makes it another model.
 func (m *followed) rename(name string) {

@@ -10,12 +10,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/weirnet/weir/config"
 	"github.com/weirnet/weir/model"
@@ -132,25 +130,6 @@ open packet sockets.`,
 	wrapArgs(root)
 	g.completeValues(root)
 	return root
-}
-
-func (g *shared) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&g.models, "models", "", "directory of models (default ./models, then the user's data directory)")
-	flags.IntVar(&g.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that do the work")
-	flags.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
-	flags.BoolVar(&g.logJSON, "log-json", false, "log as JSON lines")
-	flags.BoolVarP(&g.quiet, "quiet", "q", false, "no progress and no summary on stderr")
-}
-
-// check tells what is wrong with the flags.
-func (g *shared) check() error {
-	switch {
-	case g.workers < 1:
-		return usageError{fmt.Errorf("--workers %d: at least one is needed", g.workers)}
-	case g.workers > maxWorkers:
-		return usageError{fmt.Errorf("--workers %d: at most %d", g.workers, maxWorkers)}
-	}
-	return nil
 }
 
 // wrapArgs makes wrong positional arguments and unknown commands usage errors.

@@ -44,10 +44,10 @@ func newRunner(g *shared) *runner {
 		dash                       dashboard
 		at                         pace
 		promoted                   follow
+		manner                     service
 		trial                      shadowFlags
 		alive                      pulse
 		send                       sinks
-		manner                     service
 		apps, detector, file, page string
 		list                       bool
 	)

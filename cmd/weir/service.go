@@ -63,7 +63,7 @@ func (s *service) watch(ctx context.Context, what string) {
 		for {
 			select {
 			case <-s.hup:
-				s.reload(inner)
+				s.reload()
 			case <-inner.Done():
 				return
 			}
@@ -159,7 +159,7 @@ func (s *service) beside(next func(*event.Event) error) func(*event.Event) error
 var changeable = []string{"anomaly", "apps", "log-level", "store-bytes", "store-days"}
 
 // reload reads the configuration again and takes over what has changed and can be. One that is wrong is left alone.
-func (s *service) reload(ctx context.Context) {
+func (s *service) reload() {
 	s.tell(systemd.Reloading())
 	defer func() { s.tell(systemd.Ready, s.status()) }()
 	if s.running.file == "" {
@@ -201,7 +201,7 @@ func (s *service) reload(ctx context.Context) {
 		for kind, key := range map[model.Kind]string{model.Apps: "apps", model.Anomaly: "anomaly"} {
 			names[kind] = s.running.values[key][0]
 		}
-		s.run.models.use(ctx, names)
+		s.run.models.use(names)
 	}
 	if len(changed) > 0 {
 		s.g.info("%s: taken over: %s", s.running.file, strings.Join(changed, ", "))

@@ -110,6 +110,8 @@ func TestServiceWhileWatching(t *testing.T) {
 	if m.count("; the configuration was not taken over: ") != 1 {
 		t.Errorf("the status of a broken configuration is told as %q", m.told)
 	}
+	reload(base+"anomaly:\n\t- anomaly\n", "not taken over", "not with tabs")
+	reload(strings.Repeat("#", 100_000), "not taken over", "this is no configuration")
 	reload(base+"anomaly: nosuch\n", "not taken over", "nosuch has no promoted version")
 	reload(base+"anomaly: anomaly\nfilter: port\n", "not taken over", "something is missing before the end")
 	reload(base+"anomaly: anomaly\nstore-days: 7\nstore-bytes: 1GiB\nworkers: 3\nhttp: 127.0.0.1:0\n", "taken over: store-bytes, store-days", "what has changed of http, workers takes a restart")
