@@ -196,6 +196,9 @@ func only(t *testing.T, pattern string) string {
 
 // TestDeb builds the package, installs it in a root of its own, upgrades, removes and purges it.
 func TestDeb(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector sees nothing of other programs")
+	}
 	needs(t, "deb", "dpkg", "dpkg-deb", "make", "git", "deb-systemd-helper", "systemd-sysusers", "systemd-tmpfiles", "systemctl")
 	if os.Getuid() != 0 {
 		if strings.Contains(os.Getenv("WEIR_REQUIRE"), "deb") {
@@ -436,6 +439,9 @@ func checkUnit(t *testing.T, r *root) {
 
 // TestConfiguration wants in the configuration, comments among it, nothing but keys that there are.
 func TestConfiguration(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector sees nothing of other programs")
+	}
 	needs(t, "deb", "go")
 	text := regexp.MustCompile(`(?m)^#([a-z][a-z-]*:)`).ReplaceAllString(string(read(t, "weir.yaml")), "$1")
 	file := filepath.Join(t.TempDir(), "weir.yaml")

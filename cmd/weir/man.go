@@ -109,17 +109,9 @@ func (g *shared) manPage(c *cobra.Command, date time.Time) string {
 		p.verbatim(c.Example)
 	}
 	if !c.HasParent() {
-		p.section("EXIT STATUS")
-		for _, status := range []struct {
-			number int
-			means  string
-		}{
-			{exitDone, "Done."}, {exitFailed, "Failed."}, {exitUsage, "Wrong usage."},
-			{exitPartly, "Partly done: some inputs could not be read whole, or an interface went away. They are named on stderr."},
-		} {
-			p.item(strconv.Itoa(status.number))
-			p.text(status.means)
-		}
+		p.manTable("EXIT STATUS", manStatus)
+		p.manTable("FILES", manFiles)
+		p.manTable("ENVIRONMENT", manEnvironment)
 	}
 	p.section("SEE ALSO")
 	var also []string
@@ -131,6 +123,36 @@ func (g *shared) manPage(c *cobra.Command, date time.Time) string {
 	}
 	p.text(strings.Join(also, ", "))
 	return p.String()
+}
+
+// What the page of weir itself tells of all commands: what it is called, and what it is.
+var (
+	manStatus = [][2]string{
+		{strconv.Itoa(exitDone), "Done."}, {strconv.Itoa(exitFailed), "Failed."}, {strconv.Itoa(exitUsage), "Wrong usage."},
+		{strconv.Itoa(exitPartly), "Partly done: some inputs could not be read whole, or an interface went away. They are named on stderr."},
+	}
+	manFiles = [][2]string{
+		{"./models, ~/.local/share/weir/models", "Models: the first, unless only the second is there."},
+		{"./store, ~/.local/share/weir/store", "History, where commands that ask it are given none."},
+		{"~/.config/weir/token", "Token of tools that ask the dashboard."},
+		{"/etc/weir/weir.yaml, /var/lib/weir, /var/log/weir", "Configuration, state and events of the service that the Debian package brings."},
+		{"/usr/share/doc/weir", "What pages call docs/, where the package is installed: operating.md, formats.md and others."},
+	}
+	manEnvironment = [][2]string{
+		{"WEIR_KERNEL", "Kernels to use in place of the best that the processor has; weir version names those in use."},
+		{"XDG_DATA_HOME, XDG_CONFIG_HOME", "In place of ~/.local/share and ~/.config."},
+		{"SUDO_UID, SUDO_GID", "Whom root becomes once interfaces are open, unless --user names another."},
+		{"NOTIFY_SOCKET, WATCHDOG_USEC", "The service manager that weir run tells how it is: sd_notify(3)."},
+	}
+)
+
+// manTable appends a section of names and what they are.
+func (p *roff) manTable(title string, rows [][2]string) {
+	p.section(title)
+	for _, row := range rows {
+		p.item(roffText(row[0]))
+		p.text(row[1])
+	}
 }
 
 // manFlags appends a section of flags, if there are any.
