@@ -148,7 +148,7 @@ func Parse(name string, data []byte, keys []Key) (entries []Entry, err error) {
 	}
 	for i, doc := range file.Docs {
 		if i > 0 && doc.Body != nil {
-			d.wrong(doc.Body.GetToken(), "a second document: a configuration is one")
+			d.wrong(begin(doc.Body), "a second document: a configuration is one")
 			break
 		}
 		d.top(doc.Body)
@@ -252,8 +252,8 @@ func (d *document) pair(v *ast.MappingValueNode) {
 		d.wrong(at, "a key is a word").hint = "nothing of YAML but keys, values and lists is needed here"
 		return
 	}
-	key, known := find(d.keys, name)
-	if !known {
+	key, ok := find(d.keys, name)
+	if !ok {
 		d.wrong(at, "unknown key %q", name).hint = Suggest(d.keys, name)
 		return
 	}
@@ -263,7 +263,6 @@ func (d *document) pair(v *ast.MappingValueNode) {
 	}
 	d.seen[name] = at.Position.Line
 	entry := Entry{Key: name, at: d.of(v.Value.GetToken())}
-	ok := false
 	if key.Kind == List {
 		entry.Values, ok = d.list(name, v.Value)
 	} else {
@@ -328,14 +327,38 @@ func (d *document) scalar(name string, kind Kind, v ast.Node) (value string, ok 
 		d.wrong(v.GetToken(), "%s: anchors, aliases and tags are not taken here", name).hint = "write the value itself; text that begins with &, * or ! stands in quotes"
 		return "", false
 	}
-	e := d.wrong(v.GetToken(), "%s: want %s", name, want[kind])
+	e := d.wrong(begin(v), "%s: want %s", name, want[kind])
 	switch v.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NanNode, *ast.InfinityNode:
+	case *ast.MappingNode, *ast.MappingValueNode:
+		if section := name + "-" + begin(v).Value; known(d.keys, section) {
+			e.hint = fmt.Sprintf("there are no sections: did you mean %s?", section)
+		} else if kind == Text {
+			e.hint = "text that YAML takes for something else stands in quotes"
+		}
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NanNode, *ast.InfinityNode:
 		if kind == Text {
 			e.hint = "text that YAML takes for something else stands in quotes"
 		}
 	}
 	return "", false
+}
+
+// begin returns the token that a value begins with: the library's of a mapping is its first colon.
+func begin(v ast.Node) *token.Token {
+	switch v := v.(type) {
+	case *ast.MappingNode:
+		if !v.IsFlowStyle && len(v.Values) > 0 {
+			return v.Values[0].Key.GetToken()
+		}
+	case *ast.MappingValueNode:
+		return v.Key.GetToken()
+	}
+	return v.GetToken()
+}
+
+func known(keys []Key, name string) bool {
+	_, ok := find(keys, name)
+	return ok
 }
 
 func find(keys []Key, name string) (Key, bool) {

@@ -15,6 +15,7 @@ import (
 var testKeys = []Key{
 	{Name: "apps", Kind: Text, Usage: "model"},
 	{Name: "filter", Kind: Text, Usage: "of packets"},
+	{Name: "store", Kind: Text, Usage: "directory"},
 	{Name: "quiet", Kind: Bool, Usage: "says less", Default: "false"},
 	{Name: "store-days", Kind: Integer, Usage: "days", Default: "30"},
 	{Name: "speed", Kind: Number, Usage: "times", Default: "0"},
@@ -75,8 +76,11 @@ func TestErrors(t *testing.T) {
 		{"apps: *a\n", "w:1:7: apps: anchors, aliases and tags are not taken here\napps: *a\n      ^\nwrite the value itself; text that begins with &, * or ! stands in quotes"},
 		{"interface: [*a]\n", "w:1:13: interface: anchors, aliases and tags are not taken here\ninterface: [*a]\n            ^\nwrite the value itself; text that begins with &, * or ! stands in quotes"},
 		{"<<: {apps: a}\n", "w:1:1: a key is a word\n<<: {apps: a}\n^\nnothing of YAML but keys, values and lists is needed here"},
+		{"filter:\n  days: 3\n", "w:2:3: filter: want text\n  days: 3\n  ^\ntext that YAML takes for something else stands in quotes"},
+		{"store:\n  days: 3\n", "w:2:3: store: want text\n  days: 3\n  ^\nthere are no sections: did you mean store-days?"},
+		{"store:\n  days: 3\n  bytes: 1GiB\n", "w:2:3: store: want text\n  days: 3\n  ^\nthere are no sections: did you mean store-days?"},
 		{"- apps\n", "w:1:1: want lines such as store-days: 30\n- apps\n^"},
-		{"apps: a\n---\napps: b\n", "w:3:5: a second document: a configuration is one\napps: b\n    ^"},
+		{"apps: a\n---\napps: b\n", "w:3:1: a second document: a configuration is one\napps: b\n^"},
 		{"filter: a: b\n", "w:1:9: mapping value is not allowed in this context\nfilter: a: b\n        ^\ntext that has a colon before a space, or at its end, stands in quotes"},
 		{"filter: ü\nquiet: \x00\n", "w:2:8: this is no text: a byte that YAML does not allow\nquiet: \x00\n       ^"},
 		{"apps: \xff\n", "w:1:7: this is no text: a byte that YAML does not allow\napps: \ufffd\n      ^"},
@@ -147,12 +151,12 @@ func TestWrite(t *testing.T) {
 		settings := []Setting{
 			{Key: testKeys[0], Values: []string{text}, Set: true},
 			{Key: testKeys[1]},
-			{Key: testKeys[2], Values: []string{"true"}, Set: true},
-			{Key: testKeys[3], Values: []string{"7"}, Set: true},
-			{Key: testKeys[4], Values: []string{"0.5"}, Set: true},
-			{Key: testKeys[5], Values: []string{"1m30s"}, Set: true},
-			{Key: testKeys[6], Values: []string{"64MiB"}, Set: true},
-			{Key: testKeys[7], Values: []string{text, "b"}, Set: true},
+			{Key: testKeys[3], Values: []string{"true"}, Set: true},
+			{Key: testKeys[4], Values: []string{"7"}, Set: true},
+			{Key: testKeys[5], Values: []string{"0.5"}, Set: true},
+			{Key: testKeys[6], Values: []string{"1m30s"}, Set: true},
+			{Key: testKeys[7], Values: []string{"64MiB"}, Set: true},
+			{Key: testKeys[8], Values: []string{text, "b"}, Set: true},
 		}
 		var out bytes.Buffer
 		if err := Write(&out, "Head.", settings); err != nil {

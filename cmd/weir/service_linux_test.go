@@ -149,3 +149,50 @@ func TestServiceWhileWatching(t *testing.T) {
 		t.Errorf("the last statistics: %v\n%s", err, events)
 	}
 }
+
+// TestWatchdogWhileWatching has the events of a run go into a pipe that nobody reads. It stands still, so that the watchdog must not be fed, until
+// somebody reads.
+func TestWatchdogWhileWatching(t *testing.T) {
+	b := newBench(t)
+	b.trainAnomaly()
+	if err := syscall.Mkfifo(b.path("events"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(b.path("events"), os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	for pipe.SetWriteDeadline(time.Now().Add(time.Second)); ; {
+		if _, err := pipe.Write([]byte("\n")); err != nil {
+			break
+		}
+	}
+	m := manage(t, b.path("notify"))
+	cmd := b.command(b.near, b.weir, "run", "-i", "near", "--user", "root", "-o", b.path("events"), "--anomaly", "anomaly")
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+b.path("notify"), "WATCHDOG_USEC=400000")
+	w := b.begin(nil, "weir", cmd)
+	b.until("ready", func() bool { return m.count("READY=1") == 1 })
+	b.run(b.far, "tcpreplay", "-q", "-t", "-i", "far", b.sample("tiny.pcap"))
+	last, since := m.count("WATCHDOG=1"), time.Now()
+	b.until("the watchdog is fed no more", func() bool {
+		if now := m.count("WATCHDOG=1"); now != last {
+			last, since = now, time.Now()
+		}
+		return time.Since(since) > 2*time.Second
+	})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		buf := make([]byte, 1<<16)
+		for {
+			if _, err := pipe.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	b.until("the watchdog is fed again", func() bool { return m.count("WATCHDOG=1") > last+3 })
+	w.stop()
+	pipe.SetReadDeadline(time.Now())
+	<-ended
+}

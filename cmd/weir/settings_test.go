@@ -76,6 +76,9 @@ func TestKeyIsFlag(t *testing.T) {
 	_, flags := runFlags(t)
 	for _, k := range keys(flags) {
 		values := samples[k.Kind]
+		if k.Kind == config.Bool && k.Default == "true" {
+			values = []string{"false"}
+		}
 		var file, sets, given settings
 		_, byFlag := runFlags(t)
 		for _, v := range values {
