@@ -197,8 +197,8 @@ func (w *labelledFlows) try(f *flow.Flow, opening []flow.Payload, nanos int64, a
 		return
 	}
 	l := t.model.Label(t.engine, opening, f.Key.Proto, &t.input)
-	live, _ := w.classes.app(f)
-	out := &event.Shadow{LiveApp: live, LiveNovel: f.Label.Novel, Label: event.Label{
+	live, of := w.classes.app(f)
+	out := &event.Shadow{LiveModel: of, LiveApp: live, LiveNovel: f.Label.Novel, Label: event.Label{
 		App: t.model.Labels[l.Class], Confidence: float64(l.Confidence), Source: l.Source.String(), Packets: int(l.Packets),
 		Novel: l.Novel, Model: t.model.Name,
 	}}

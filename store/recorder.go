@@ -127,8 +127,8 @@ func (r *Recorder) Retain(age time.Duration, bytes int64) {
 // Stored is how far the source was stored when the Recorder began.
 func (r *Recorder) Stored() Position { return r.stored }
 
-// Write takes the next event of the source. It copies what a sensor uses again; alerts and statistics must not
-// change any more. Events that are stored already are skipped. With Wait it returns why the store
+// Write takes the next event of the source. It copies what a sensor uses again; alerts, statistics and what models on
+// trial said must not change any more. Events that are stored already are skipped. With Wait it returns why the store
 // fails; ErrChanged it returns in either case. After Close it does nothing.
 func (r *Recorder) Write(e *event.Event) error {
 	r.mu.Lock()
@@ -211,6 +211,8 @@ func (c *chunk) add(e *event.Event) bool {
 		kept.Alert = e.Alert
 	case event.TypeStats:
 		kept.Stats = e.Stats
+	case event.TypeShadow:
+		kept.Tuple, kept.Shadow = e.Tuple, e.Shadow
 	default:
 		return false
 	}
@@ -221,7 +223,7 @@ func (c *chunk) add(e *event.Event) bool {
 // eventSize is about what an event takes in the queue.
 func eventSize(e *event.Event) int {
 	switch e.Type {
-	case event.TypeFlow:
+	case event.TypeFlow, event.TypeShadow:
 		return 512
 	case event.TypeWindow, event.TypeStats:
 		return 1 << 10

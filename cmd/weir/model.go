@@ -17,11 +17,11 @@ import (
 
 func newModel(g *shared) *cobra.Command {
 	c := &cobra.Command{
-		Use: "model", Short: "List, show, export, import, promote and roll back models",
+		Use: "model", Short: "List, show, export, import, compare, promote and roll back models",
 		Long: `A model is a directory of versions, NAME@VERSION, one of which is the live one: NAME alone means that. What is trained or
 imported becomes live, unless it is told not to. A weir run that watches takes a change over by itself.`,
 	}
-	c.AddCommand(newModelList(g), newModelShow(g), newModelExport(g), newModelImport(g), newModelPromote(g), newModelRollback(g))
+	c.AddCommand(newModelList(g), newModelShow(g), newModelExport(g), newModelImport(g), newModelCompare(g), newModelPromote(g), newModelRollback(g))
 	return c
 }
 
