@@ -5,6 +5,7 @@ import { count, duration, percent, plain, time } from "./format";
 import { useLive } from "./live";
 import { change, useView } from "./route";
 import { Table } from "./table";
+import { Trials } from "./trials";
 import { modal, useGet } from "./use";
 
 interface Whole {
@@ -42,7 +43,7 @@ export function Models() {
     ask
       ?.run()
       .then((done) => {
-        setTold(`${done.live} is live: the next start of weir uses it. A run that follows its models takes it over within seconds; captures are followed with --follow-models alone.`);
+        setTold(`${done.live} is live: a weir that watches takes it over, unless it was started with a version.`);
         list.again();
       })
       .catch((e: Error) => setTold(e.message));
@@ -112,6 +113,7 @@ export function Models() {
         />
       </section>
       <Drift stats={live.stats} />
+      <Trials />
       {chosen && <ModelView key={chosen} id={chosen} />}
       {ask && (
         <dialog ref={modal} onClose={() => setAsk(null)}>
