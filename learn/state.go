@@ -70,8 +70,8 @@ func (l *Learner) Counts() (phase Phase, windows int, share float64) {
 	return l.phase, len(l.lesson.Windows), share
 }
 
-// manyOdd is the share of windows that stand out above which a person should look before trusting what is learned.
-const manyOdd = 0.1
+// ManyOdd is the share of windows that stand out above which a person should look before trusting what is learned.
+const ManyOdd = 0.1
 
 // State tells how it stands.
 func (l *Learner) State() *State {
@@ -91,7 +91,7 @@ func (l *Learner) State() *State {
 	if s.Window == 0 && l.fixed != nil {
 		s.Window = l.fixed.Length.Seconds()
 	}
-	if n := len(windows); n > 0 && float64(s.Odd) > manyOdd*float64(n) {
+	if n := len(windows); n > 0 && float64(s.Odd) > ManyOdd*float64(n) {
 		s.Trust = "Many windows stand out: what is normal here is of several kinds, or it was not a normal time. Look at them first."
 	}
 	at := 0

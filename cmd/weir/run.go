@@ -126,7 +126,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil { // as the user that live.open has become
 				return finish(finishPage(live.explain(err)))
 			}
-			lesson.start(g, &dash, &cfg, detector, &in, &promoted, watching, keep.dir != "")
+			lesson.start(g, &dash, &cfg, detector, &in, &promoted, watching, keep.dir != "" && !keep.gone)
 			defer lesson.close()
 			cfg.Emit = lesson.told(send.counted(keep.beside(dash.beside(send.beside(cfg.Emit))))) // losses are in stats before anyone looks
 			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
