@@ -30,6 +30,7 @@ type State struct {
 	Result   *Result     `json:"result"` // null: none yet
 	Taken    bool        `json:"taken"`  // the run takes over what was promoted
 	Told     string      `json:"told"`
+	Change   uint64      `json:"change"` // grows with every change: a State with less is older
 }
 
 // StandsOut is windows in a row that stand out, or that a person left out.
@@ -85,7 +86,7 @@ func (l *Learner) State() *State {
 	s := &State{
 		Possible: true, Phase: l.phase, Model: l.cfg.Model, InUse: l.using, Window: l.lesson.Length.Seconds(), Fixed: l.fixed != nil,
 		Want: l.lesson.Want.Seconds(), Seen: l.lesson.Seen().Seconds(), Windows: len(windows), Hours: l.hours,
-		Lost: screened.LostCount, Odd: screened.OddCount, Chosen: len(l.use), Stands: []StandsOut{}, Done: l.done, Of: l.of, Result: l.result, Taken: l.taken, Told: l.told,
+		Lost: screened.LostCount, Odd: screened.OddCount, Chosen: len(l.use), Stands: []StandsOut{}, Done: l.done, Of: l.of, Result: l.result, Taken: l.taken, Told: l.told, Change: l.changes,
 	}
 	s.Possible = !l.ended || l.phase != Idle && l.phase != Live
 	if s.Window == 0 && l.fixed != nil {
