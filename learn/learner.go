@@ -99,6 +99,10 @@ type Learner struct {
 	begun    bool // windows are counted as asked
 	skip     bool // the next window began before
 	ended    bool // nothing more comes
+	gap      bool // the next window does not follow the last
+	file     string
+	source   string   // of what is watched, as the journal knows it
+	journal  *journal // nil: the lesson is not kept
 	hours    [24]int
 	use      map[int64]bool // what a person said, by start of a window
 	told     string
@@ -161,12 +165,20 @@ func (l *Learner) Add(w *window.Window) {
 		return
 	}
 	l.lesson.Add(w)
+	last := &l.lesson.Windows[len(l.lesson.Windows)-1]
+	last.Gap, l.gap = last.Gap || l.gap, false
 	l.changes++
-	if w.Packets() > 0 {
-		l.hours[time.Unix(0, w.Start).UTC().Hour()]++
-	}
+	l.hour(last)
+	l.note(entry{Window: last})
 	if l.lesson.Enough() || len(l.lesson.Windows) == MaxWindows {
 		l.look("")
+	}
+}
+
+// hour counts a window for the hour of its day. The caller holds mu.
+func (l *Learner) hour(w *Window) {
+	if w.Packets > 0 {
+		l.hours[time.Unix(0, w.Start).UTC().Hour()]++
 	}
 }
 
@@ -223,6 +235,10 @@ func (l *Learner) Start(want, length time.Duration, home []netip.Prefix) error {
 	l.clear()
 	l.phase, l.home = Watching, home
 	l.lesson = Lesson{Length: length, Want: want}
+	if err := l.beginJournal(); err != nil {
+		l.clear()
+		return fmt.Errorf("%w: the lesson could not be kept: %w", ErrInput, err)
+	}
 	l.asked.Store(true)
 	return nil
 }
@@ -233,6 +249,8 @@ func (l *Learner) clear() {
 		l.stop()
 		l.stop = nil
 	}
+	l.forgetJournal()
+	l.gap = false
 	l.phase, l.lesson, l.begun, l.hours, l.told = Idle, Lesson{}, false, [24]int{}, ""
 	l.result, l.taken, l.done, l.of = nil, false, 0, 0
 	clear(l.use)
@@ -246,6 +264,7 @@ func (l *Learner) Enough() error {
 	if l.phase != Watching {
 		return fmt.Errorf("%w: no windows are collected", ErrPhase)
 	}
+	l.note(entry{Enough: true})
 	l.look("")
 	return nil
 }
@@ -257,20 +276,34 @@ func (l *Learner) Choose(since, until int64, use bool) error {
 	if l.phase != Watching && l.phase != Review {
 		return fmt.Errorf("%w: windows are chosen before training", ErrPhase)
 	}
-	n := 0
+	c := &choice{since, until, use}
+	if err := l.choose(c); err != nil {
+		return err
+	}
+	l.note(entry{Choose: c})
+	l.changes++
+	return nil
+}
+
+// choose notes what a person said. The caller holds mu.
+func (l *Learner) choose(c *choice) error {
+	var some []int64
 	for i := range l.lesson.Windows {
-		if w := &l.lesson.Windows[i]; w.Start >= since && w.Start < until {
-			if w.Lost > 0 && use {
-				return fmt.Errorf("%w: packets of the window at %s were lost", ErrInput, time.Unix(0, w.Start).UTC().Format(time.DateTime))
-			}
-			l.use[w.Start] = use
-			n++
+		w := &l.lesson.Windows[i]
+		switch {
+		case w.Start < c.Since || w.Start >= c.Until:
+		case w.Lost > 0 && c.Use:
+			return fmt.Errorf("%w: packets of the window at %s were lost", ErrInput, time.Unix(0, w.Start).UTC().Format(time.DateTime))
+		default:
+			some = append(some, w.Start)
 		}
 	}
-	if n == 0 {
+	if len(some) == 0 {
 		return fmt.Errorf("%w: no window of the lesson begins then", ErrInput)
 	}
-	l.changes++
+	for _, start := range some {
+		l.use[start] = c.Use
+	}
 	return nil
 }
 
@@ -375,15 +408,22 @@ func (l *Learner) Promote() (ref string, err error) {
 	l.taken = l.taken && !l.ended
 	l.phase = Live
 	l.lesson.Windows = nil
+	l.forgetJournal()
 	l.changes++
 	return l.result.Ref, nil
 }
 
-// Close ends training and waits for it.
+// Close ends training and waits for it. A lesson that is kept stays in its file.
 func (l *Learner) Close() {
 	l.mu.Lock()
 	if l.stop != nil {
 		l.stop()
+	}
+	if l.journal != nil {
+		if err := l.journal.close(); err != nil {
+			l.told = err.Error()
+		}
+		l.journal = nil
 	}
 	l.mu.Unlock()
 	l.work.Wait()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -242,4 +244,61 @@ func TestEnds(t *testing.T) {
 	}
 	must(t, b.Train(0, 0)) // it takes until Close
 	b.Close()
+}
+
+// A lesson that is kept goes on after a restart, also where the last writing was cut off.
+func TestLessonOutlastsARestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "lesson.jsonl")
+	all := normal(t, time.Second, 140, []int{50, 51, 80}, []int{30})
+	b := newBench()
+	must(t, b.Keep(file, "eth0"))
+	b.start(t, 120*time.Second)
+	for _, w := range all[:60] {
+		b.Add(w)
+	}
+	must(t, b.Choose(51e9, 52e9, true))
+	b.End() // as when the service is stopped
+	b.Close()
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+	must(t, err)
+	_, err = f.WriteString(`{"window":{"start":123`)
+	must(t, errors.Join(err, f.Close()))
+
+	other := newBench()
+	must(t, other.Keep(file, "eth1"))
+	if s := other.State(); s.Phase != Idle || s.Told == "" {
+		t.Errorf("of another interface: %+v", s)
+	}
+	other.Close()
+
+	b = newBench()
+	must(t, b.Keep(file, "eth0"))
+	if s := b.State(); s.Phase != Watching || s.Windows != 59 || s.Hours[0] != 59 || s.Chosen != 1 || s.Want != 120 {
+		t.Fatalf("after the restart: %+v", s)
+	}
+	if c, news := b.Turn(); !news || c.Length != time.Second {
+		t.Fatalf("to be counted: %v, %v", c, news)
+	}
+	b.Counting(nil)
+	for _, w := range all[69:] {
+		b.Add(w)
+	}
+	if s := b.State(); s.Phase != Review || s.Windows != 110 {
+		t.Errorf("in the end: %+v", s)
+	}
+	for i, w := range b.lesson.Windows {
+		if w.Gap != (i == 59) || w.Start == 69e9 {
+			t.Errorf("window %d at %d, gap %v", i, w.Start, w.Gap)
+		}
+	}
+	b.Close()
+	b = newBench()
+	must(t, b.Keep(file, "eth0"))
+	if s := b.State(); s.Phase != Review || s.Windows != 110 {
+		t.Errorf("after another restart: %+v", s)
+	}
+	must(t, b.Discard())
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("a lesson that was discarded is still there: %v", err)
+	}
 }

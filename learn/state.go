@@ -101,7 +101,7 @@ func (l *Learner) State() *State {
 		one.Used = !l.leaves(&windows[first], odd != nil)
 		one.What = "left out by hand"
 		if odd != nil {
-			one.What = odd.String()
+			one.What = odd.sentence()
 			for _, f := range odd.Features {
 				one.Features = append(one.Features, OddFeature{Name: window.Names[f.Index], Value: f.Value, Usual: f.Median})
 			}

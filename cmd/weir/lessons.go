@@ -35,13 +35,13 @@ type lessons struct {
 }
 
 // start makes a learner for a run whose detector was named so, "" for none.
-func (l *lessons) start(g *shared, d *dashboard, cfg *sensor.Config, detector string, in *input, promoted *follow, watching, stored bool) {
+func (l *lessons) start(g *shared, d *dashboard, cfg *sensor.Config, detector string, in *input, promoted *follow, sources []string, watching bool, store string) (err error) {
 	if d.listener == nil {
-		return
+		return nil
 	}
 	name, _, pinned := strings.Cut(cmp.Or(detector, "anomaly"), "@")
 	// A capture that is stored must give the same events when it is read again.
-	takes := !pinned && (watching || !stored)
+	takes := !pinned && (watching || store == "")
 	l.learner = learn.New(learn.Config{
 		Model: name,
 		Ready: func() error {
@@ -65,6 +65,10 @@ func (l *lessons) start(g *shared, d *dashboard, cfg *sensor.Config, detector st
 	}
 	cfg.OnWindow = l.learner.Add
 	promoted.took = l.uses
+	if watching && store != "" {
+		return l.learner.Keep(filepath.Join(store, "lesson.jsonl"), strings.Join(sources, ","))
+	}
+	return nil
 }
 
 // uses tells the learner which detector judges from here on.

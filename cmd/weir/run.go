@@ -126,7 +126,9 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil { // as the user that live.open has become
 				return finish(finishPage(live.explain(err)))
 			}
-			lesson.start(g, &dash, &cfg, detector, &in, &promoted, watching, keep.dir != "" && !keep.gone)
+			if err := lesson.start(g, &dash, &cfg, detector, &in, &promoted, sources, watching, keep.asked()); err != nil {
+				return finish(finishPage(errors.Join(live.explain(err), keep.close())))
+			}
 			defer lesson.close()
 			cfg.Emit = lesson.told(send.counted(keep.beside(dash.beside(send.beside(cfg.Emit))))) // losses are in stats before anyone looks
 			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
