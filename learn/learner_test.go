@@ -60,6 +60,10 @@ func newBench() *bench {
 			progress(1, 4)
 			select {
 			case err := <-b.finish:
+				if ctx.Err() != nil { // it was meant for the next one
+					b.finish <- err
+					return nil, ctx.Err()
+				}
 				return &Result{Ref: "office@1"}, err
 			case <-ctx.Done():
 				return nil, ctx.Err()
