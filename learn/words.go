@@ -38,7 +38,7 @@ func inWords(name string) string {
 func (s *Stretch) sentence() string {
 	var parts []string
 	for _, f := range s.Features {
-		parts = append(parts, fmt.Sprintf("%s %s where mostly %s", inWords(window.Names[f.Index]), report.Plain(f.Value), report.Plain(f.Median)))
+		parts = append(parts, fmt.Sprintf("%s: %s, mostly %s", inWords(window.Names[f.Index]), report.Plain(f.Value), report.Plain(f.Median)))
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, "; ")
 }

@@ -25,7 +25,7 @@ func TestWords(t *testing.T) {
 		}
 	}
 	s := Stretch{Features: []anomaly.OddFeature{{Index: 9, Value: 400, Median: 3}, {Index: 8, Value: 1000, Median: 7}}}
-	if got, want := s.sentence(), "SYN packets 400 where mostly 3, destination ports 1000 where mostly 7"; got != want {
+	if got, want := s.sentence(), "SYN packets: 400, mostly 3; destination ports: 1000, mostly 7"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
