@@ -69,6 +69,7 @@ var operations = []route{
 	{"POST", "/learn/cancel", (*Server).learnCancel, false},
 	{"POST", "/learn/promote", (*Server).learnPromote, false},
 	{"POST", "/learn/discard", (*Server).learnDiscard, false},
+	{"GET", "/trials", (*Server).trials, true},
 	{"POST", "/links", (*Server).newLink, false},
 }
 

@@ -38,11 +38,11 @@ func (d *dashboard) flags(c *cobra.Command) {
 	d.given = func(name string) bool { return c.Flags().Changed(name) }
 	c.Flags().StringVar(&d.token, "http-token", "", "file of the token of tools, made when it is not there (default: weir/token in the user's configuration directory)")
 	c.Flags().StringVar(&d.certificate, "http-cert", "", "file of the certificate (PEM) of the dashboard; needed where other machines reach it")
-	c.Flags().StringVar(&d.key, "http-key", "", "file of its key (PEM)")
+	c.Flags().StringVar(&d.key, "http-key", "", "file of the key (PEM) of --http-cert")
 }
 
-// open opens the address, as the user that the program was started as.
-func (d *dashboard) open() error {
+// check tells what is wrong with the flags, and reads the certificate.
+func (d *dashboard) check() error {
 	if d.address == "" {
 		for _, name := range []string{"http-token", "http-cert", "http-key", "exit"} {
 			if d.given(name) {
@@ -64,6 +64,17 @@ func (d *dashboard) open() error {
 		}
 		d.cert = &cert
 	}
+	if err := web.CheckAddress(d.address, d.cert != nil); errors.Is(err, web.ErrNeedsTLS) {
+		return usageError{fmt.Errorf("--http %s: %w: name it with --http-cert and --http-key, or listen on 127.0.0.1", d.address, err)}
+	}
+	return nil
+}
+
+// open opens the address, as the user that the program was started as.
+func (d *dashboard) open() error {
+	if err := d.check(); err != nil || d.address == "" {
+		return err
+	}
 	if d.token == "" {
 		dir, err := os.UserConfigDir()
 		if err != nil {
@@ -73,9 +84,6 @@ func (d *dashboard) open() error {
 	}
 	var err error
 	d.listener, err = web.Listen(d.address, d.cert)
-	if errors.Is(err, web.ErrNeedsTLS) {
-		return usageError{fmt.Errorf("--http %s: %w: name it with --http-cert and --http-key, or listen on 127.0.0.1", d.address, err)}
-	}
 	if err != nil {
 		return err
 	}
@@ -180,6 +188,8 @@ func newServe(g *shared) *cobra.Command {
 		Short: "Show a history in a browser",
 		Long: `Show what is stored in a browser: scores, alerts, flows, models. What is watched now is shown by
 weir run --http.`,
+		Example: `  weir serve --store history
+  weir serve --store history --http 10.0.0.5:8443 --http-cert weir.pem --http-key weir.key`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, _, err := asked.open(c.Context())

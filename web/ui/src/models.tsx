@@ -3,6 +3,7 @@ import { type Model, post } from "./api";
 import { count, duration, percent, plain, time } from "./format";
 import { change, useView } from "./route";
 import { Table } from "./table";
+import { Trials } from "./trials";
 import { modal, useGet } from "./use";
 
 interface Whole {
@@ -39,7 +40,7 @@ export function Models() {
     ask
       ?.run()
       .then((done) => {
-        setTold(`${done.live} is live: the next start of weir uses it.`);
+        setTold(`${done.live} is live: a weir that watches takes it over, unless it was started with a version.`);
         list.again();
       })
       .catch((e: Error) => setTold(e.message));
@@ -108,6 +109,7 @@ export function Models() {
           ]}
         />
       </section>
+      <Trials />
       {chosen && <ModelView key={chosen} id={chosen} />}
       {ask && (
         <dialog ref={modal} onClose={() => setAsk(null)}>
