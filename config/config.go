@@ -7,6 +7,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -129,6 +130,7 @@ func Parse(name string, data []byte, keys []Key) (entries []Entry, err error) {
 			entries, err = nil, &Error{position: position{file: name}, err: fmt.Errorf("this YAML cannot be read: %v", fault)}
 		}
 	}()
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // YAML 1.2 section 5.2; editors of Windows begin files with it
 	d := document{name: name, lines: strings.SplitAfter(string(data), "\n"), keys: keys, seen: map[string]int{}}
 	for i, line := range d.lines {
 		bad := strings.IndexFunc(line, func(r rune) bool {

@@ -46,6 +46,7 @@ func TestParse(t *testing.T) {
 		{"an empty list", "interface: []\n", "interface="},
 		{"quotes", "apps: \"true\"\nfilter: 'host 10.0.0.1 # no comment'\n", "apps=true filter=host 10.0.0.1 # no comment"},
 		{"lines end as in Windows", "apps: a\r\nquiet: true\r\n", "apps=a quiet=true"},
+		{"a byte order mark", "\ufeffapps: a\r\n", "apps=a"},
 		{"flow style", "{apps: a, quiet: false}", "apps=a quiet=false"},
 	} {
 		entries, err := Parse("weir.yaml", []byte(test.text), testKeys)

@@ -21,9 +21,33 @@ type File struct {
 	torn     bool  // the file ends within a line that goes no further
 }
 
-// NewFile returns a File onto f, which is open for writing and bears the name.
-func NewFile(name string, f *os.File, tell func(string)) *File {
-	return &File{name: name, f: f, tell: tell, how: trouble{tell: tell}}
+// Open opens a file for lines to be added to, and makes it if it is not there.
+func Open(name string, tell func(string)) (*File, error) {
+	f, torn, err := openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return &File{name: name, f: f, tell: tell, how: trouble{tell: tell}, torn: torn}, nil
+}
+
+// openFile also reports whether the file ends within a line: whoever wrote it was ended there.
+func openFile(name string) (f *os.File, torn bool, err error) {
+	f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return nil, false, err
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return f, false, nil
+	}
+	was, err := os.Open(name)
+	if err != nil {
+		return f, false, nil // it may be written, not read
+	}
+	defer was.Close()
+	var last [1]byte
+	_, err = was.ReadAt(last[:], info.Size()-1)
+	return f, err == nil && last[0] != '\n', nil
 }
 
 // Write writes parts of lines. It never fails: what cannot be written is lost, in whole lines, and counted.
@@ -88,9 +112,13 @@ func (o *File) cut() {
 }
 
 // Reopen opens the file anew, under its name: what is there goes on, what is not is made. A file that cannot be opened leaves
-// the old one in use. Lines that were written must be whole.
+// the old one in use. Lines that were written must be whole. What is no regular file is not rotated, and a pipe without a reader
+// would not let itself be opened.
 func (o *File) Reopen() {
-	f, err := os.OpenFile(o.name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if info, err := os.Stat(o.name); err == nil && !info.Mode().IsRegular() {
+		return
+	}
+	f, torn, err := openFile(o.name)
 	if err != nil {
 		o.tell(fmt.Sprintf("events go on into the file that was open: %v", err))
 		return
@@ -98,7 +126,7 @@ func (o *File) Reopen() {
 	if err := o.f.Close(); err != nil {
 		o.tell(fmt.Sprintf("events may be lost: %v", err))
 	}
-	o.f, o.open, o.torn = f, 0, false
+	o.f, o.open, o.torn = f, 0, torn
 }
 
 // AddLost adds the lines that were lost to the counts.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const unlimited = ^uint64(0)
@@ -38,12 +39,11 @@ func TestFullDisk(t *testing.T) {
 	all := text.String()
 	for part := 1; part <= 200; part++ {
 		name := filepath.Join(t.TempDir(), "events")
-		f, err := os.Create(name)
+		told := 0
+		o, err := Open(name, func(string) { told++ })
 		if err != nil {
 			t.Fatal(err)
 		}
-		told := 0
-		o := NewFile(name, f, func(string) { told++ })
 		limit(t, 211)
 		for at := 0; at < len(all); at += part {
 			if at > len(all)/2 {
@@ -76,12 +76,11 @@ func TestFullDisk(t *testing.T) {
 
 func TestReopen(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "events")
-	f, err := os.Create(name)
+	told := ""
+	o, err := Open(name, func(text string) { told = text })
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := ""
-	o := NewFile(name, f, func(text string) { told = text })
 	fmt.Fprintln(o, "one")
 	if err := os.Rename(name, name+".1"); err != nil {
 		t.Fatal(err)
@@ -105,10 +104,9 @@ func TestReopen(t *testing.T) {
 	}
 	dir := t.TempDir()
 	name = filepath.Join(dir, "events")
-	if f, err = os.Create(name); err != nil {
+	if o, err = Open(name, func(text string) { t.Error(text) }); err != nil {
 		t.Fatal(err)
 	}
-	o = NewFile(name, f, func(text string) { t.Error(text) })
 	fmt.Fprintln(o, "one")
 	if err := os.Rename(name, name+".1"); err != nil {
 		t.Fatal(err)
@@ -123,4 +121,59 @@ func TestReopen(t *testing.T) {
 			t.Errorf("%s: got %q, %v, want %q", file, got, err, want)
 		}
 	}
+}
+
+// TestOpenAgain wants lines added to those of a run before, the last of which was cut short.
+func TestOpenAgain(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "events")
+	open := func() *File {
+		t.Helper()
+		o, err := Open(name, func(text string) { t.Error(text) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	for _, line := range []string{"one\n", "two\n"} {
+		o := open()
+		fmt.Fprint(o, line)
+		o.Close()
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(f, "thr")
+	f.Close()
+	o := open()
+	fmt.Fprintln(o, "four")
+	o.Close()
+	if got, err := os.ReadFile(name); err != nil || string(got) != "one\ntwo\nthr\nfour\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// TestReopenPipe wants a pipe whose reader has gone left open as it is: to open it would wait for another reader.
+func TestReopenPipe(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "events")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := Open(name, func(text string) { t.Error(text) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	done := make(chan struct{})
+	go func() { o.Reopen(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("a pipe without a reader is waited for")
+	}
+	o.Close()
 }

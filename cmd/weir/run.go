@@ -108,11 +108,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				return err
 			}
 			cfg.Meter.Tunnels, cfg.Meter.Flow.Memory = in.tunnels, int(memory.byteSize)
-			out, finish, err := output(file)
-			if err != nil {
-				return err
-			}
-			lines, finish, err := send.start(out, file, len(live.interfaces) > 0, finish)
+			lines, finish, err := send.start(file, len(live.interfaces) > 0)
 			if err != nil {
 				return err
 			}

@@ -213,8 +213,14 @@ func (s *service) reload() {
 	}
 }
 
-// read reads the configuration as the run did at its start, and checks it.
+// read reads the configuration as the run did at its start, and checks it. What can be read once is not read again: a pipe or a terminal
+// would be waited for, and the run could not end.
 func (s *service) read() (*runner, *shared, error) {
+	if info, err := os.Stat(s.running.file); err != nil {
+		return nil, nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is no regular file", s.running.file)
+	}
 	g := new(shared)
 	fresh := newRunner(g)
 	g.flags(fresh.Flags())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -112,6 +113,15 @@ func TestServiceWhileWatching(t *testing.T) {
 	}
 	reload(base+"anomaly:\n\t- anomaly\n", "not taken over", "not with tabs")
 	reload(strings.Repeat("#", 100_000), "not taken over", "this is no configuration")
+	if err := errors.Join(os.Remove(b.path("weir.yaml")), syscall.Mkfifo(b.path("weir.yaml"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	w.signal(syscall.SIGHUP)
+	reloads++
+	b.until("a pipe is not waited for", func() bool { return m.count("READY=1") == reloads+1 })
+	if err := os.Remove(b.path("weir.yaml")); err != nil {
+		t.Fatal(err)
+	}
 	reload(base+"anomaly: nosuch\n", "not taken over", "nosuch has no promoted version")
 	reload(base+"anomaly: anomaly\nfilter: port\n", "not taken over", "something is missing before the end")
 	reload(base+"anomaly: anomaly\nstore-days: 7\nstore-bytes: 1GiB\nworkers: 3\nhttp: 127.0.0.1:0\n", "taken over: store-bytes, store-days", "what has changed of http, workers takes a restart")

@@ -41,10 +41,26 @@ func (o *sinks) check() error {
 	return nil
 }
 
-// start begins to send, and returns what the events of out are written to. Of a run that watches, a file may be full or gone:
-// SIGHUP opens it anew. finish ends all.
-func (o *sinks) start(out *os.File, name string, watching bool, finish func(error) error) (w io.Writer, end func(error) error, err error) {
+// start begins to send, and opens the file (--output) that events are written to. A run that watches adds to what is there, so that
+// whoever starts it again loses nothing; its file may be full or gone, and SIGHUP opens it anew. finish ends all.
+func (o *sinks) start(name string, watching bool) (w io.Writer, finish func(error) error, err error) {
 	tell := func(text string) { slog.Warn(text) }
+	if watching && name != "" && name != "-" {
+		if o.file, err = sink.Open(name, tell); err != nil {
+			return nil, nil, err
+		}
+		o.hup = make(chan os.Signal, 1)
+		signal.Notify(o.hup, syscall.SIGHUP)
+		w, finish = o.file, func(err error) error {
+			signal.Stop(o.hup)
+			if closed := o.file.Close(); err == nil {
+				err = closed
+			}
+			return err
+		}
+	} else if w, finish, err = output(name); err != nil {
+		return nil, nil, err
+	}
 	for _, to := range o.to {
 		n, err := sink.Dial(to, tell)
 		if err != nil {
@@ -53,19 +69,7 @@ func (o *sinks) start(out *os.File, name string, watching bool, finish func(erro
 		o.sending = append(o.sending, n)
 	}
 	o.lines = event.NewWriter(lineSinks(o.sending))
-	if !watching || out == os.Stdout {
-		return out, o.end(finish), nil
-	}
-	o.file = sink.NewFile(name, out, tell)
-	o.hup = make(chan os.Signal, 1)
-	signal.Notify(o.hup, syscall.SIGHUP)
-	return o.file, o.end(func(err error) error {
-		signal.Stop(o.hup)
-		if closed := o.file.Close(); err == nil {
-			err = closed
-		}
-		return err
-	}), nil
+	return w, o.end(finish), nil
 }
 
 // drain is how long what waits may take to be sent at the end.

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestSinksWhileWatching rotates the file of events, and fills a disk, while an interface is watched.
+// TestSinksWhileWatching rotates the file of events, and fills a disk, while an interface is watched, which is then watched again.
 func TestSinksWhileWatching(t *testing.T) {
 	b := newBench(t)
 	log, err := net.ListenPacket("unixgram", b.path("log"))
@@ -65,5 +65,10 @@ func TestSinksWhileWatching(t *testing.T) {
 	b.until("all events in syslog", func() bool { return sent.Load() == all })
 	if text := full.stderr.String(); !strings.Contains(text, "no space left on device") || !strings.Contains(text, "output_failed") {
 		t.Errorf("a full disk is told as\n%s", text)
+	}
+	before := lines("events")
+	b.start("weir again", b.weir, "run", "-i", "near", "--user", "root", "-o", b.path("events")).stop()
+	if n := lines("events"); n <= before {
+		t.Errorf("%d events after a restart, %d before", n, before)
 	}
 }
