@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,14 +45,18 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The first signal asks for a clean end; after it the default is back, so that the second one ends
+	// The first signal asks for a clean end; a little later the default is back, so that the second one ends
 	// the program at once.
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.Sleep(echo); stop() })
 	slog.SetDefault(slog.New(&plainHandler{w: os.Stderr})) // until the flags are read
 	root := newRoot()
 	root.SetArgs(args)
 	return status(root.ExecuteContext(ctx))
 }
+
+// echo is how long after the first signal others are of the same wish: timeout(1) sends two of them at once, to the program and to
+// its process group.
+const echo = time.Second / 2
 
 // status tells an error and returns the exit status that belongs to it.
 func status(err error) int {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -72,14 +73,16 @@ func (o *sinks) start(name string, watching bool) (w io.Writer, finish func(erro
 	return w, o.end(finish), nil
 }
 
-// drain is how long what waits may take to be sent at the end.
+// drain is how long what waits may take to be sent at the end, to all at the same time.
 const drain = 2 * time.Second
 
 func (o *sinks) end(finish func(error) error) func(error) error {
 	return func(err error) error {
+		var closing sync.WaitGroup
 		for _, n := range o.sending {
-			n.Close(drain)
+			closing.Go(func() { n.Close(drain) })
 		}
+		closing.Wait()
 		lost := map[string]uint64{}
 		o.addLost(lost)
 		for _, reason := range slices.Sorted(maps.Keys(lost)) {

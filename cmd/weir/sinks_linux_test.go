@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestSinksWhileWatching rotates the file of events, and fills a disk, while an interface is watched, which is then watched again.
@@ -70,5 +71,18 @@ func TestSinksWhileWatching(t *testing.T) {
 	b.start("weir again", b.weir, "run", "-i", "near", "--user", "root", "-o", b.path("events")).stop()
 	if n := lines("events"); n <= before {
 		t.Errorf("%d events after a restart, %d before", n, before)
+	}
+}
+
+// TestSignalsAtOnce wants several signals at the same time, as timeout(1) sends them, to be one wish for a clean end.
+func TestSignalsAtOnce(t *testing.T) {
+	b := newBench(t)
+	w := b.start("weir", b.weir, "run", "-i", "near", "--user", "root", "-o", b.path("events"))
+	for range 50 {
+		w.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		time.Sleep(time.Millisecond)
+	}
+	if err := w.cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, w.stderr.String())
 	}
 }
