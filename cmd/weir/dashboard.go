@@ -31,11 +31,9 @@ type dashboard struct {
 	live             *web.Live
 	server           *web.Server
 	serving          sync.WaitGroup
-	given            func(string) bool
 }
 
 func (d *dashboard) flags(c *cobra.Command) {
-	d.given = func(name string) bool { return c.Flags().Changed(name) }
 	c.Flags().StringVar(&d.token, "http-token", "", "file of the token of tools, made when it is not there (default: weir/token in the user's configuration directory)")
 	c.Flags().StringVar(&d.certificate, "http-cert", "", "file of the certificate (PEM) of the dashboard; needed where other machines reach it")
 	c.Flags().StringVar(&d.key, "http-key", "", "file of the key (PEM) of --http-cert")
@@ -44,12 +42,20 @@ func (d *dashboard) flags(c *cobra.Command) {
 // check tells what is wrong with the flags, and reads the certificate.
 func (d *dashboard) check() error {
 	if d.address == "" {
-		for _, name := range []string{"http-token", "http-cert", "http-key", "exit"} {
-			if d.given(name) {
-				return usageError{fmt.Errorf("--%s goes with --http", name)}
-			}
+		name := ""
+		switch {
+		case d.token != "":
+			name = "http-token"
+		case d.certificate != "":
+			name = "http-cert"
+		case d.key != "":
+			name = "http-key"
+		case d.exit:
+			name = "exit"
+		default:
+			return nil
 		}
-		return nil
+		return usageError{fmt.Errorf("--%s goes with --http", name)}
 	}
 	if _, _, err := net.SplitHostPort(d.address); err != nil {
 		return usageError{fmt.Errorf("--http %q: want an address and a port, such as 127.0.0.1:8080", d.address)}

@@ -176,12 +176,12 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				alive.begin()
 				manner.watch(c.Context(), shownSource(sources))
 				readErr = live.watch(c.Context(), g, s, lesson.before(s, promoted.before(g, s, alive.beside(send.flush(w.Flush)))))
+				manner.settle() // behind -r a dashboard may stay, which is no end yet
 			} else {
 				alive.begin()
 				manner.watch(c.Context(), shownSource(sources))
 				readErr = in.read(c.Context(), s.Wait, lesson.around(s, promoted.around(g, s, at.slow(c.Context(), s))))
 			}
-			manner.settle()
 			kept := errors.Join(keep.read(readErr), proof.read(readErr, s))
 			summary, err := s.Close()
 			lesson.end()

@@ -70,6 +70,25 @@ func TestServiceReadsCaptures(t *testing.T) {
 	}
 }
 
+// TestServiceStays wants a run over a capture whose dashboard stays to end for a service manager when the dashboard does.
+func TestServiceStays(t *testing.T) {
+	b := &bench{t: t, dir: t.TempDir()}
+	b.link()
+	socket := fmt.Sprintf("@weir-service-stays-%d", os.Getpid())
+	m := manage(t, socket)
+	cmd := b.command("", b.weir, "run", "-r", b.sample("tiny.pcap"), "--http", "127.0.0.1:0", "--http-token", b.path("token"))
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket, "WATCHDOG_USEC=40000")
+	w := b.begin(nil, "weir", cmd)
+	b.until("all is read", func() bool { return strings.Contains(w.stderr.String(), "the dashboard stays") })
+	fed := m.count("WATCHDOG=1")
+	b.until("a fed watchdog", func() bool { return m.count("WATCHDOG=1") > fed+3 })
+	if m.count("STOPPING=1") != 0 {
+		t.Error("it ends while it stays")
+	}
+	w.stop()
+	b.until("the end", func() bool { return m.count("STOPPING=1") == 1 })
+}
+
 // TestServiceWhileWatching runs as a service manager does, and changes the configuration meanwhile.
 func TestServiceWhileWatching(t *testing.T) {
 	b := newBench(t)
