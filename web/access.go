@@ -42,7 +42,10 @@ func LoadToken(file string) (string, error) {
 		}
 		text = secret()
 		_, err = f.WriteString(text + "\n")
-		return text, errors.Join(err, f.Sync(), f.Close())
+		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return "", errors.Join(err, os.Remove(file)) // half a token would be refused for ever
+		}
+		return text, nil
 	}
 	return text, err
 }
