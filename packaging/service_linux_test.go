@@ -127,6 +127,27 @@ func checkService(t *testing.T, r *root, uid int) {
 		t.Errorf("the service ended with %v\n%s", err, log.String())
 	}
 	r.want(true, state+"history/weir.db", state+"token")
+
+	// A crash, here by SIGQUIT, must not end as wrong usage does, after which the service is not started again.
+	if setting("RestartPreventExitStatus") != "2" {
+		t.Fatal("this test knows nothing of such exit statuses")
+	}
+	crash := exec.CommandContext(t.Context(), r.path("usr/bin/weir"), "run", "-r", "-")
+	crash.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket, setting("Environment"))
+	input, err := crash.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	if err := crash.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await("READY=1")
+	crash.Process.Signal(syscall.SIGQUIT)
+	crash.Wait()
+	if got := crash.ProcessState.Sys().(syscall.WaitStatus); !got.Signaled() || got.Signal() != syscall.SIGABRT {
+		t.Errorf("a crash ends with %v", crash.ProcessState)
+	}
 	if err := os.RemoveAll(r.path(state + "history")); err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ func (h *history) exclusions(ctx context.Context, watching bool) (func(*event.Al
 	if err != nil {
 		return nil, err
 	}
+	ctx = context.WithoutCancel(ctx) // windows that end after the signal to end are judged by them as well
 	read := time.Now()
 	return func(a *event.Alert) int64 {
 		if watching && time.Since(read) >= exclusionsEvery {
