@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -64,10 +65,16 @@ func Parse(to string) (network, address string, err error) {
 			return "unixgram", "/dev/log", nil
 		}
 		return "unixgram", u.Path, nil
-	case (u.Scheme == "tcp" || u.Scheme == "udp") && u.Hostname() != "" && u.Port() != "" && u.Path == "" && u.RawQuery == "" && u.User == nil:
+	case (u.Scheme == "tcp" || u.Scheme == "udp") && u.Hostname() != "" && isPort(u.Port()) && u.Path == "" && u.RawQuery == "" && u.User == nil:
 		return u.Scheme, u.Host, nil
 	}
 	return "", "", fmt.Errorf("sink: %q: want syslog:, tcp://HOST:PORT or udp://HOST:PORT", to)
+}
+
+// isPort reports whether text is a number that something can listen on.
+func isPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0
 }
 
 // Dial returns what sends to a destination, and begins to connect; that nobody is there yet is no error. tell takes what a person

@@ -144,7 +144,7 @@ func TestDatagrams(t *testing.T) {
 func TestParse(t *testing.T) {
 	for to, want := range map[string]string{
 		"tcp://collector.example:5170": "tcp collector.example:5170", "udp://[::1]:514": "udp [::1]:514", "syslog:": "unixgram /dev/log", "syslog:/run/log": "unixgram /run/log",
-		"": "", "tcp://collector.example": "", "tcp://:514": "", "tcp://a:1/path": "", "http://a:1": "", "syslog://a": "", "syslog:log": "", "tcp://u@a:1": "", "%": "",
+		"": "", "tcp://collector.example": "", "tcp://:514": "", "tcp://a:0": "", "udp://a:65536": "", "tcp://a:1/path": "", "http://a:1": "", "syslog://a": "", "syslog:log": "", "tcp://u@a:1": "", "%": "",
 	} {
 		network, address, err := Parse(to)
 		if got := network + " " + address; err == nil && got != want || (err == nil) != (want != "") {

@@ -57,7 +57,11 @@ func (d *dashboard) check() error {
 		}
 		return usageError{fmt.Errorf("--%s goes with --http", name)}
 	}
-	if _, _, err := net.SplitHostPort(d.address); err != nil {
+	_, port, err := net.SplitHostPort(d.address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
 		return usageError{fmt.Errorf("--http %q: want an address and a port, such as 127.0.0.1:8080", d.address)}
 	}
 	if (d.certificate == "") != (d.key == "") {

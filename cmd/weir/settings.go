@@ -30,8 +30,14 @@ func (s *settings) flags(c *cobra.Command) {
 	c.Flags().StringArrayVar(&s.sets, "set", nil, "KEY=VALUE, as a line of the file says it; before the file, behind flags; several times for several")
 }
 
-// Set implements pflag.Value.
-func (s *settings) Set(file string) error { s.file = file; return nil }
+// Set implements pflag.Value. No name is none by mistake: a variable of a shell that is empty, say.
+func (s *settings) Set(file string) error {
+	if file == "" {
+		return errors.New("want the name of a file")
+	}
+	s.file = file
+	return nil
+}
 
 // String implements pflag.Value.
 func (s *settings) String() string { return s.file }
