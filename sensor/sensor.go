@@ -219,12 +219,21 @@ func (w *endedFlows) Ended(f *flow.Flow, at uint64) {
 	w.queue.Put(at, f.FirstPacket, event.OfFlow(f, app, model))
 }
 
-// labelledFlows is the meter.PacketHandler of one worker with labels.
+// labelledFlows is the meter.SettlingHandler of one worker with labels.
 type labelledFlows struct {
 	endedFlows
 	classifiers []*classify.Classifier // the one for flows that begin first, then those that have flows yet
 	flow        flow.Flow              // of the packet at hand, reused
 	trial       *trial                 // nil: no model is
+	waiting     []waiting              // packets that meter.Packet.Wait
+}
+
+// waiting is a packet that waits for a classifier.
+type waiting struct {
+	classifier *classify.Classifier
+	flow       flow.Ref
+	nanos      int64
+	at         uint64
 }
 
 // Packet implements meter.PacketHandler.
@@ -233,20 +242,43 @@ func (w *labelledFlows) Packet(p *meter.Packet) {
 	if len(w.classifiers) > 1 {
 		c = w.of(p.Flow.Label().Class)
 	}
+	if c.Wait(p) {
+		p.Wait()
+		w.waiting = append(w.waiting, waiting{c, p.Flow, p.Capture.Nanos, p.Ordinal})
+		return
+	}
 	tried := w.trial != nil && p.Joined && !p.Flow.Final()
-	if tried {
-		w.trial.opening = p.Flow.Opening(w.trial.opening[:0])
-	}
-	changed := c.Packet(p)
-	if changed {
-		p.Flow.Record(&w.flow)
-		w.label(&w.flow, p.Capture.Nanos, p.Ordinal)
-	}
-	if tried && p.Flow.Final() {
-		if !changed {
-			p.Flow.Record(&w.flow)
+	w.labelled(p.Flow, c.Packet(p), tried, p.Capture.Nanos, p.Ordinal)
+}
+
+// Settle implements meter.SettlingHandler.
+func (w *labelledFlows) Settle() {
+	for _, c := range w.classifiers {
+		changed := c.Settle()
+		for i := range w.waiting {
+			if p := &w.waiting[i]; p.classifier == c {
+				w.labelled(p.flow, changed[0], w.trial != nil, p.nanos, p.at)
+				changed = changed[1:]
+			}
 		}
-		w.try(&w.flow, w.trial.opening, p.Capture.Nanos, p.Ordinal)
+	}
+	clear(w.waiting)
+	w.waiting = w.waiting[:0]
+}
+
+// labelled tells of the label of a packet's flow, and asks the model on trial if that is to be tried and the flow decided.
+func (w *labelledFlows) labelled(f flow.Ref, changed, tried bool, nanos int64, at uint64) {
+	tried = tried && f.Final()
+	if !changed && !tried {
+		return
+	}
+	f.Record(&w.flow)
+	if changed {
+		w.label(&w.flow, nanos, at)
+	}
+	if tried {
+		w.trial.opening = f.Opening(w.trial.opening[:0])
+		w.try(&w.flow, w.trial.opening, nanos, at)
 	}
 }
 
