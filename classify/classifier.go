@@ -187,7 +187,9 @@ func (c *Classifier) shedJoined(f flow.Ref, effort Effort) (changed bool) {
 func (c *Classifier) giveUp(before flow.Label, tag uint32, effort Effort) (label flow.Label, changed bool) {
 	c.shed.flows[effort].Add(1)
 	if tag != 0 {
-		return c.finish(before, tag)
+		label, changed = c.finish(before, tag)
+		label.NoveltyBin = 0 // it would tell of the load
+		return label, changed
 	}
 	before.Final = true
 	return before, false
@@ -236,7 +238,7 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 	c.logs, answer = t.decide(c.logs)
 	label = flow.Label{
 		Class: c.base + answer.Class, Confidence: answer.Confidence, Source: flow.FromPacket, Packets: uint64(t.Packets),
-		Novel: c.model.novelty(c.engine, t) >= 1, Final: true,
+		Novel: c.model.novelty(c.engine, t) >= 1, Final: true, NoveltyBin: c.model.noveltyBin(t),
 	}
 	if c.model.Arch.Flow {
 		label.Source = flow.FromFlow

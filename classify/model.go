@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/weirnet/weir/drift"
 	"github.com/weirnet/weir/nn"
 	"github.com/weirnet/weir/nn/safetensors"
 )
@@ -29,6 +30,9 @@ type Settings struct {
 	PacketTemperature float64 `json:"packet_temperature"`
 	FlowTemperature   float64 `json:"flow_temperature"`
 	Novelty           Novelty `json:"novelty"`
+	// How the final labels' confidences and novelty of validation flows are spread. Nil in models of earlier versions.
+	Confidences *drift.Reference `json:"validation_confidences,omitempty"`
+	Strangeness *drift.Reference `json:"validation_novelty,omitempty"`
 	// Tunnels says that training looked into tunnels (meter.Config.Tunnels): service must as well.
 	Tunnels bool `json:"tunnels,omitempty"`
 	// Int8 is what rounding to int8 costs; nil in models that were made before it was measured,
@@ -82,6 +86,11 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	}
 	if err := s.Int8.check(); err != nil {
 		return nil, err
+	}
+	for _, r := range []*drift.Reference{s.Confidences, s.Strangeness} {
+		if err := r.Check(); err != nil {
+			return nil, fmt.Errorf("classify: settings: %w", err)
+		}
 	}
 	params := NewNetwork(s.Arch).Params()
 	if err := nn.Load(params, weights); err != nil {
@@ -187,6 +196,14 @@ func (m *Model) novelty(e *Engine, t *Track) float64 {
 		t.novelty, t.judged = m.Novelty.Score(state, t.Packets, e.scratch), t.Packets
 	}
 	return t.novelty
+}
+
+// noveltyBin returns flow.Label.NoveltyBin of a flow whose novelty was just asked for.
+func (m *Model) noveltyBin(t *Track) uint8 {
+	if m.Strangeness == nil {
+		return 0
+	}
+	return uint8(1 + m.Strangeness.Bin(t.novelty))
 }
 
 // logProb keeps a probability that float32 rounded to 0 from outweighing everything else.

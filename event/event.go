@@ -129,6 +129,7 @@ type Flow struct {
 	LabelSource     string   `json:"label_source,omitempty"`  // packet: the CNN said so; flow: the LSTM; absent without a label
 	LabelPackets    int      `json:"label_packets,omitempty"` // payload packets the label rests on
 	Model           string   `json:"model,omitempty"`         // that gave the label
+	NoveltyBin      uint8    `json:"-"`                       // of flow.Label, for statistics
 }
 
 // Window is a scored unit of time.
@@ -250,10 +251,20 @@ type Models struct {
 	Refused  uint64 `json:"refused"`  // promoted versions that could not take over: the one before goes on
 }
 
-// Drift tells how far the scores of the last windows are from those of the detector's training: population stability index.
+// Drift tells how far what models in use give is from what they gave for validation data. What is not known is absent.
 type Drift struct {
-	Scores  float64 `json:"scores"`  // below 0.1 nothing has changed, above 0.25 much has
-	Windows int     `json:"windows"` // that it is of, the last thousand
+	Scores      *Shift `json:"scores,omitempty"`      // of windows
+	Confidences *Shift `json:"confidences,omitempty"` // of the final labels of flows
+	Novelty     *Shift `json:"novelty,omitempty"`     // of the same flows
+}
+
+// Shift is of one quantity.
+type Shift struct {
+	Index    float64   `json:"index"`    // population stability index: by custom, below 0.1 little has changed, above 0.25 much has
+	Count    int       `json:"count"`    // values that it is of, the last ones
+	Edges    []float64 `json:"edges"`    // between bins
+	Training []float64 `json:"training"` // share of validation values in each bin, one more than edges
+	Now      []float64 `json:"now"`      // share of the last values
 }
 
 // Shed tells what networks did not look at because packets came faster than they could.

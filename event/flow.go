@@ -48,6 +48,7 @@ func OfFlow(f *flow.Flow, app, model string) *Event {
 		all.confidence = float64(f.Label.Confidence)
 		all.Flow.App, all.Flow.Confidence, all.Flow.Novel = app, &all.confidence, f.Label.Novel
 		all.Flow.LabelSource, all.Flow.LabelPackets, all.Flow.Model = f.Label.Source.String(), int(f.Label.Packets), model
+		all.Flow.NoveltyBin = f.Label.NoveltyBin
 	}
 	all.Event = Event{Nanos: f.Last, Type: TypeFlow, Tuple: &all.Tuple, Flow: &all.Flow}
 	return &all.Event

@@ -59,6 +59,7 @@ func (s *Sensor) PromoteApps(m *classify.Model) error {
 	s.setEffort(s.effort)
 	s.cfg.Apps = m
 	s.shadow.anewApps(m.Name)
+	s.drifts.anewApps(m)
 	s.promoted.Promoted++
 	return nil
 }
@@ -81,7 +82,7 @@ func (s *Sensor) PromoteAnomaly(m *anomaly.Model, name string) error {
 	s.recent.replayTo(s.detector, s.judged)
 	s.cfg.Anomaly, s.cfg.AnomalyName = m, name
 	s.shadow.anewAnomaly(name)
-	s.drift = m.NewDrift()
+	s.drifts.anewAnomaly(m)
 	s.promoted.Promoted++
 	return nil
 }

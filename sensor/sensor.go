@@ -50,7 +50,7 @@ type Sensor struct {
 	classes  classes
 	promoted event.Models
 	shadow   shadow
-	drift    anomaly.Drift
+	drifts   drifts
 	before   classify.Shed // of classifiers that are no longer in use
 	summary  Summary
 	labelled uint64 // flows that ended with a label
@@ -87,7 +87,8 @@ func New(cfg Config, workers int) (*Sensor, error) {
 	found := meter.NewFindings(s.found)
 	m.Found = found
 	if cfg.Anomaly != nil {
-		s.detector, s.drift = cfg.Anomaly.NewDetector(), cfg.Anomaly.NewDrift()
+		s.detector = cfg.Anomaly.NewDetector()
+		s.drifts.anewAnomaly(cfg.Anomaly)
 		m.Window, m.Home = cfg.Anomaly.Length, cfg.Anomaly.Home
 		m.OnWindow = s.window
 		s.sources.length, s.samples.length = m.Window, m.Window
@@ -106,6 +107,8 @@ func New(cfg Config, workers int) (*Sensor, error) {
 	}
 	if cfg.Apps == nil {
 		m.Flow.OpeningPackets = -1
+	} else {
+		s.drifts.anewApps(cfg.Apps)
 	}
 	var err error
 	s.meter, err = meter.New(m, workers, func(i int) meter.Handler {
@@ -160,6 +163,7 @@ func (s *Sensor) found(e *event.Event) {
 				s.novel++
 			}
 		}
+		s.drifts.flow(e.Flow)
 		s.summary.flow(e.Flow)
 	}
 	if e.Type == event.TypeShadow {
@@ -193,9 +197,7 @@ func (s *Sensor) stats(now int64) {
 		st.Capture = s.cfg.Capture()
 	}
 	st.Models, st.Shadow = s.models(), s.comparison()
-	if index, windows, known := s.drift.Index(); known {
-		st.Drift = &event.Drift{Scores: index, Windows: windows}
-	}
+	st.Drift = s.drifts.event()
 	if s.last.packets == 0 {
 		s.last.nanos, _ = s.meter.Span()
 	}

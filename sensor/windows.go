@@ -37,7 +37,7 @@ func (s *Sensor) window(w *window.Window) {
 	}
 	if r.Scored {
 		out.Score = &r.Score
-		s.drift.Add(r.Score)
+		s.drifts.window(r.Score)
 	}
 	s.shadow.window(&out, &v)
 	if unsure && s.shadow.detector != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/weirnet/weir/classify"
+	"github.com/weirnet/weir/drift"
 )
 
 // scores are class scores with the true class of each row.
@@ -211,4 +212,26 @@ func (r *run) places(samples []*classify.Sample) ([]classify.Place, error) {
 		}
 	})
 	return slices.Concat(bySample...), nil
+}
+
+// spread stores how the final confidences and the novelty of validation flows are spread. Refit keeps it, as it does the temperatures and
+// thresholds: what the weights have seen would tell of too much confidence.
+func (r *run) spread(samples []*classify.Sample) error {
+	m, err := classify.NewModel(r.state.Settings, r.o.Labels, r.params)
+	if err != nil {
+		return err
+	}
+	confidences, novelty := make([]float64, len(samples)), make([]float64, len(samples))
+	r.replicas.Each(len(samples), 64, func(_ *classify.Network, lo, hi int) {
+		e := m.Engine()
+		for i := lo; i < hi; i++ {
+			v := m.Judge(e, samples[i].Inputs)
+			confidences[i], novelty[i] = float64(v.Confidence), v.Novelty
+			if v.Decided == 0 { // without a payload
+				confidences[i], novelty[i] = math.NaN(), math.NaN()
+			}
+		}
+	})
+	r.state.Settings.Confidences, r.state.Settings.Strangeness = drift.Of(confidences), drift.Of(novelty)
+	return nil
 }

@@ -23,6 +23,7 @@ func allCounters() *event.Stats {
 			{Interface: "eth0", Captured: 15, Received: 16, Dropped: 17, Missed: 18, Oversize: 19},
 			{Interface: "a\"b\\\n\xff", Captured: 20},
 		},
+		Drift: &event.Drift{Scores: &event.Shift{Index: 0.125, Count: 300}, Novelty: &event.Shift{Index: 0.5, Count: 400}},
 	}
 }
 
@@ -46,6 +47,7 @@ func TestMetrics(t *testing.T) {
 		`weir_capture_captured_total{interface="eth0"} 15`, `weir_capture_received_total{interface="eth0"} 16`, `weir_capture_dropped_total{interface="eth0"} 17`,
 		`weir_capture_missed_total{interface="eth0"} 18`, `weir_capture_oversize_total{interface="eth0"} 19`,
 		`weir_capture_captured_total{interface="a\"b\\\n�"} 20`, "weir_dashboard_clients 0",
+		`weir_drift_index{quantity="scores"} 0.125`, `weir_drift_index{quantity="novelty"} 0.5`, `weir_drift_values{quantity="novelty"} 400`,
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {
 			t.Errorf("metrics lack %s", want)

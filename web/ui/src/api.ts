@@ -35,6 +35,17 @@ export interface Stats {
   bits_per_second: number;
   shed?: { effort: string; flows: Record<string, number> };
   capture?: { interface: string; captured: number; received: number; dropped: number; missed?: number }[];
+  models?: { apps?: string; anomaly?: string };
+  drift?: { scores?: Shift; confidences?: Shift; novelty?: Shift };
+}
+
+// What a model gives now against what it gave for validation data.
+export interface Shift {
+  index: number;
+  count: number;
+  edges: number[];
+  training: number[];
+  now: number[];
 }
 
 export interface Brief {
