@@ -46,7 +46,8 @@ type Event struct {
 // Shadow is what a model on trial says of a flow whose label is final, of the same payloads. Nothing else hangs on it.
 type Shadow struct {
 	Label
-	LiveApp   string `json:"live_app"` // the flow's label
+	LiveModel string `json:"live_model"` // that gave the flow's label
+	LiveApp   string `json:"live_app"`
 	LiveNovel bool   `json:"live_novel"`
 	Agrees    bool   `json:"agrees"` // the same application, novel for both or for neither
 }

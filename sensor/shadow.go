@@ -25,6 +25,9 @@ type shadow struct {
 	scores   moments
 }
 
+// Check tells what New would refuse of models on trial.
+func (c *Config) Check() error { return new(shadow).begin(c) }
+
 // begin checks that the models on trial take what the others do.
 func (s *shadow) begin(cfg *Config) error {
 	if m := cfg.ShadowApps; m != nil {
@@ -194,8 +197,8 @@ func (w *labelledFlows) try(f *flow.Flow, opening []flow.Payload, nanos int64, a
 		return
 	}
 	l := t.model.Label(t.engine, opening, f.Key.Proto, &t.input)
-	live, _ := w.classes.app(f)
-	out := &event.Shadow{LiveApp: live, LiveNovel: f.Label.Novel, Label: event.Label{
+	live, of := w.classes.app(f)
+	out := &event.Shadow{LiveModel: of, LiveApp: live, LiveNovel: f.Label.Novel, Label: event.Label{
 		App: t.model.Labels[l.Class], Confidence: float64(l.Confidence), Source: l.Source.String(), Packets: int(l.Packets),
 		Novel: l.Novel, Model: t.model.Name,
 	}}

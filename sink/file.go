@@ -14,16 +14,16 @@ type File struct {
 	f    *os.File
 	tell func(string)
 	lost uint64 // lines
+	how  trouble
 
 	open     int64 // bytes at the file's end that begin a line
 	skipping bool  // until the next line begins
 	torn     bool  // the file ends within a line that goes no further
-	trouble  bool  // and told
 }
 
 // NewFile returns a File onto f, which is open for writing and bears the name.
 func NewFile(name string, f *os.File, tell func(string)) *File {
-	return &File{name: name, f: f, tell: tell}
+	return &File{name: name, f: f, tell: tell, how: trouble{tell: tell}}
 }
 
 // Write writes parts of lines. It never fails: what cannot be written is lost, in whole lines, and counted.
@@ -57,20 +57,16 @@ func (o *File) Write(p []byte) (int, error) {
 		o.open += int64(n)
 	}
 	if err == nil {
-		if o.trouble {
-			o.trouble = false
-			o.tell(fmt.Sprintf("events are written to %s again, after %d were lost", o.name, o.lost))
-		}
+		o.how.works(func() string {
+			return fmt.Sprintf("events are written to %s again, after %d were lost", o.name, o.lost)
+		})
 		return all, nil
 	}
 	rest := p[n:]
 	o.lost += uint64(bytes.Count(rest, []byte{'\n'}))
 	o.skipping = rest[len(rest)-1] != '\n'
 	o.cut()
-	if !o.trouble {
-		o.trouble = true
-		o.tell(fmt.Sprintf("events are lost: %v", err))
-	}
+	o.how.fails("events are lost", err)
 	return all, nil
 }
 

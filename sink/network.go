@@ -136,16 +136,14 @@ func (n *Network) run(ctx context.Context) {
 			conn.Close()
 		}
 	}()
-	trouble := false // and told
+	how := trouble{tell: n.tell}
+	again := func() string { return fmt.Sprintf("events are sent to %s again", n.Name) }
 	broken := func(err error) {
 		if conn != nil {
 			conn.Close()
 			conn = nil
 		}
-		if !trouble {
-			trouble = true
-			n.tell(fmt.Sprintf("events are not sent to %s: %v", n.Name, err))
-		}
+		how.fails("events are not sent to "+n.Name, err)
 	}
 	for line := range n.lines {
 		n.bytes.Add(-int64(len(line)))
@@ -163,10 +161,7 @@ func (n *Network) run(ctx context.Context) {
 			}
 			err := n.send(ctx, &conn, line)
 			if err == nil {
-				if trouble {
-					trouble = false
-					n.tell(fmt.Sprintf("events are sent to %s again", n.Name))
-				}
+				how.works(again)
 				break
 			}
 			if errors.Is(err, syscall.EMSGSIZE) {

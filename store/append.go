@@ -101,6 +101,7 @@ func (w *DiskWriter) Append(ctx context.Context, events []event.Event, at Positi
 	for i := range w.rows {
 		w.rows[i].reset()
 	}
+	w.tried.reset()
 	err := w.tx(ctx, func(tx *sql.Tx) error {
 		a.tx = tx
 		for i := range events {
@@ -114,6 +115,11 @@ func (w *DiskWriter) Append(ctx context.Context, events []event.Event, at Positi
 				row := windowRowOf(e.Window)
 				a.see(e.Nanos)
 				err = errors.Join(a.window(&row), a.score(e.Window))
+				if e.Window.Shadow != nil && err == nil {
+					err = a.try(&Tried{Nanos: int64(e.Window.Start), Window: e.Window})
+				}
+			case event.TypeShadow:
+				err = a.try(&Tried{Nanos: e.Nanos, FlowID: e.Tuple.FlowID, Flow: e.Shadow})
 			case event.TypeAlert:
 				a.see(e.Nanos)
 				err = a.alert(e.Alert)
@@ -132,6 +138,9 @@ func (w *DiskWriter) Append(ctx context.Context, events []event.Event, at Positi
 			if err := a.batch(i); err != nil {
 				return err
 			}
+		}
+		if err := a.triedBatch(); err != nil {
+			return err
 		}
 		return a.position(at)
 	})

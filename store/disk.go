@@ -177,6 +177,7 @@ type DiskWriter struct {
 	retained int64  // hour that the policy was last asked in, microseconds
 	pending  map[kind]pendingState
 	rows     [len(kinds)]batchWriter // used again
+	tried    batchWriter             // the same, of what models on trial said
 }
 
 // openIncident is the incident that the next alert of the source may join.
@@ -263,7 +264,7 @@ func (w *DiskWriter) makeDatabase(ctx context.Context) error {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; BEGIN;%sCOMMIT", applicationID, schemaVersion, schema+exclusionSchema))
+	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; BEGIN;%sCOMMIT", applicationID, schemaVersion, schema+exclusionSchema+triedSchema))
 	if err = errors.Join(err, db.Close()); err != nil { // Close moves all that is in the log into the database
 		return hidden.failed(err)
 	}

@@ -181,7 +181,7 @@ func upgrade(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("%sPRAGMA user_version = %d", exclusionSchema, schemaVersion)); err != nil {
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("%sPRAGMA user_version = %d", exclusionSchema+triedSchema, schemaVersion)); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -240,18 +240,21 @@ func (d *Disk) RemoveExclusion(ctx context.Context, id int64) error {
 	})
 }
 
-// without reports whether the database is of a layout without exclusions.
-func without(ctx context.Context, tx *sql.Tx) (bool, error) {
+// exclusionLayout is the layout that first had exclusions.
+const exclusionLayout = 2
+
+// before reports whether the database is of a layout before another.
+func before(ctx context.Context, tx *sql.Tx, layout int64) (bool, error) {
 	var version int64
 	err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
-	return version < 2, err
+	return version < layout, err
 }
 
 // Exclusions implements Reader.
 func (d *Disk) Exclusions(ctx context.Context) ([]Exclusion, error) {
 	var all []Exclusion
 	err := d.view(ctx, func(tx *sql.Tx) error {
-		if none, err := without(ctx, tx); none || err != nil {
+		if none, err := before(ctx, tx, exclusionLayout); none || err != nil {
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, `SELECT id, host, port, app, feature, start, stop, until, note, who, at, incident, number,
@@ -286,7 +289,7 @@ func (d *Disk) Suppressed(ctx context.Context, q SuppressedQuery) iter.Seq2[*Sup
 		for {
 			var page []Suppressed
 			err := d.view(ctx, func(tx *sql.Tx) error {
-				if none, err := without(ctx, tx); none || err != nil {
+				if none, err := before(ctx, tx, exclusionLayout); none || err != nil {
 					return err
 				}
 				rows, err := tx.QueryContext(ctx, `SELECT x.id, x.start, s.name, x.body FROM suppressed x JOIN sources s ON s.id = x.source

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -84,7 +83,7 @@ func TestLayoutOneIsUpgraded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.Exec("DROP TABLE exclusions; DROP TABLE suppressed; PRAGMA user_version = 1"); err != nil {
+		if _, err := db.Exec("DROP TABLE exclusions; DROP TABLE suppressed; DROP TABLE tried; PRAGMA user_version = 1"); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.Close(); err != nil {
@@ -99,6 +98,9 @@ func TestLayoutOneIsUpgraded(t *testing.T) {
 		}
 		for _, err := range d.Suppressed(ctx, SuppressedQuery{}) {
 			t.Fatalf("layout 1 has suppressed alerts, %v", err)
+		}
+		for _, err := range d.Tried(ctx, Range{}) {
+			t.Fatalf("layout 1 has models on trial, %v", err)
 		}
 		if by == "create" {
 			w, err := Create(dir, Options{})
@@ -116,7 +118,7 @@ func TestLayoutOneIsUpgraded(t *testing.T) {
 			t.Fatalf("%v, %v", all, err)
 		}
 		var version int
-		if err := d.read.QueryRow("PRAGMA user_version").Scan(&version); err != nil || fmt.Sprint(version) != "2" {
+		if err := d.read.QueryRow("PRAGMA user_version").Scan(&version); err != nil || version != schemaVersion {
 			t.Errorf("layout %d, %v", version, err)
 		}
 		if err := d.Close(); err != nil {

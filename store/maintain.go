@@ -216,12 +216,12 @@ func (w *DiskWriter) removeBefore(ctx context.Context, r *Removed, before int64)
 	return w.removeRows(ctx, r, before)
 }
 
-// removeOldestHour removes the oldest hour of roll-ups, scores and alerts, and reports whether there
+// removeOldestHour removes the oldest hour of roll-ups, scores, alerts and what models on trial said, and reports whether there
 // was one.
 func (w *DiskWriter) removeOldestHour(ctx context.Context, r *Removed) (bool, error) {
 	var oldest sql.NullInt64
 	err := w.write.QueryRowContext(ctx, `SELECT min(t) FROM (
-		SELECT min(time) t FROM rollups WHERE dimension = 'app' AND span = 3600 UNION ALL SELECT min(start) FROM scores UNION ALL SELECT min(start) FROM alerts UNION ALL SELECT min(start) FROM suppressed)`).Scan(&oldest)
+		SELECT min(time) t FROM rollups WHERE dimension = 'app' AND span = 3600 UNION ALL SELECT min(start) FROM scores UNION ALL SELECT min(start) FROM alerts UNION ALL SELECT min(start) FROM suppressed UNION ALL SELECT min(last) FROM tried)`).Scan(&oldest)
 	if err != nil || !oldest.Valid {
 		return false, w.damaged(err)
 	}
@@ -268,7 +268,7 @@ func (w *DiskWriter) removeSegments(ctx context.Context, r *Removed, where strin
 	return nil
 }
 
-// removeRows removes roll-ups, scores and alerts older than a time, and incidents when all their
+// removeRows removes roll-ups, scores, alerts and what models on trial said when they are older than a time, and incidents when all their
 // alerts are.
 func (w *DiskWriter) removeRows(ctx context.Context, r *Removed, before int64) error {
 	var removed Removed
@@ -281,6 +281,7 @@ func (w *DiskWriter) removeRows(ctx context.Context, r *Removed, before int64) e
 			{"scores WHERE start < ?1", nil},
 			{"alerts WHERE start < ?1", &removed.Alerts},
 			{"suppressed WHERE start < ?1", &removed.Alerts},
+			{"tried WHERE last < ?1", nil},
 			{"incidents WHERE stop < ?1 AND NOT EXISTS (SELECT 1 FROM alerts WHERE incident = incidents.id)", nil},
 			{"triage WHERE NOT EXISTS (SELECT 1 FROM incidents WHERE id = triage.incident)", nil},
 		} {

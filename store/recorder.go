@@ -117,11 +117,18 @@ func NewRecorder(ctx context.Context, s Store, source Source, opts RecorderOptio
 	return r, nil
 }
 
+// Retain changes the Age and Bytes of what to keep. Any goroutine may call it.
+func (r *Recorder) Retain(age time.Duration, bytes int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opts.Age, r.opts.Bytes = age, bytes
+}
+
 // Stored is how far the source was stored when the Recorder began.
 func (r *Recorder) Stored() Position { return r.stored }
 
-// Write takes the next event of the source. It copies what a sensor uses again; alerts and statistics must not
-// change any more. Events that are stored already are skipped. With Wait it returns why the store
+// Write takes the next event of the source. It copies what a sensor uses again; alerts, statistics and what models on
+// trial said must not change any more. Events that are stored already are skipped. With Wait it returns why the store
 // fails; ErrChanged it returns in either case. After Close it does nothing.
 func (r *Recorder) Write(e *event.Event) error {
 	r.mu.Lock()
@@ -204,6 +211,8 @@ func (c *chunk) add(e *event.Event) bool {
 		kept.Alert = e.Alert
 	case event.TypeStats:
 		kept.Stats = e.Stats
+	case event.TypeShadow:
+		kept.Tuple, kept.Shadow = e.Tuple, e.Shadow
 	default:
 		return false
 	}
@@ -214,7 +223,7 @@ func (c *chunk) add(e *event.Event) bool {
 // eventSize is about what an event takes in the queue.
 func eventSize(e *event.Event) int {
 	switch e.Type {
-	case event.TypeFlow:
+	case event.TypeFlow, event.TypeShadow:
 		return 512
 	case event.TypeWindow, event.TypeStats:
 		return 1 << 10
@@ -431,7 +440,10 @@ func (r *Recorder) maintain() {
 	}
 	// A wrong clock in what is watched must not make everything else old.
 	now := min(r.newest, r.opts.Now().UnixNano())
-	removed, err := r.store.Maintain(context.Background(), Policy{Age: r.opts.Age, Bytes: r.opts.Bytes, Now: now})
+	r.mu.Lock()
+	policy := Policy{Age: r.opts.Age, Bytes: r.opts.Bytes, Now: now}
+	r.mu.Unlock()
+	removed, err := r.store.Maintain(context.Background(), policy)
 	if removed.Any() {
 		r.opts.Tell(slog.LevelInfo, fmt.Sprintf("history: removed %d flows, %d windows and %d alerts, nothing newer than %s",
 			removed.Flows, removed.Windows, removed.Alerts, time.Unix(0, removed.Before).UTC().Format(time.RFC3339)))

@@ -95,12 +95,17 @@ func FuzzBatch(f *testing.F) {
 		w.window(&windows[i])
 	}
 	f.Add(w.buf)
+	w, score := batchWriter{}, 2.5
+	w.tried(&Tried{Nanos: 5e9, FlowID: 7, Flow: &event.Shadow{LiveModel: "a@1", LiveApp: "dns", Label: event.Label{App: "http", Model: "a@2"}}})
+	w.tried(&Tried{Nanos: 6e9, Window: &event.Window{Model: "d@1", Score: &score, Shadow: &event.ShadowScore{Model: "d@2"}}})
+	f.Add(w.buf)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		packed := s2.Encode(nil, data)
 		for _, input := range [][]byte{data, packed} {
 			for _, read := range []func(*batchReader){
 				func(r *batchReader) { r.flow(new(flowRow)) },
 				func(r *batchReader) { r.window(new(windowRow)) },
+				func(r *batchReader) { r.tried(new(Tried)) },
 			} {
 				r, err := newBatchReader(input)
 				if err != nil {

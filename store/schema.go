@@ -4,7 +4,7 @@ package store
 // passes values as parameters: names and notes may hold anything.
 
 // schemaVersion is PRAGMA user_version of a database with this schema.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // applicationID marks the file as weir's: "weir" in ASCII.
 const applicationID = 0x77656972

@@ -85,6 +85,8 @@ type Reader interface {
 	RemoveExclusion(ctx context.Context, id int64) error
 	// Suppressed yields the alerts that exclusions suppressed, in order of time.
 	Suppressed(ctx context.Context, q SuppressedQuery) iter.Seq2[*Suppressed, error]
+	// Tried yields what models on trial said, of flows that were decided and windows that start in the range, in the order that it came.
+	Tried(ctx context.Context, when Range) iter.Seq2[*Tried, error]
 }
 
 var (

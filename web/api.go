@@ -60,6 +60,7 @@ var operations = []route{
 	{"GET", "/models/{name}/{version}", (*Server).model, false},
 	{"POST", "/models/{name}/promote", (*Server).promote, false},
 	{"POST", "/models/{name}/rollback", (*Server).rollback, false},
+	{"GET", "/trials", (*Server).trials, true},
 	{"POST", "/links", (*Server).newLink, false},
 }
 

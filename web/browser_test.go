@@ -286,7 +286,8 @@ func TestLiveReplay(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	w := start(t, program, "--models", models, "run", "-r", "../samples/demo.pcapng.zst", "--apps", "apps", "--anomaly", "anomaly",
-		"--http", "127.0.0.1:0", "--http-token", filepath.Join(dir, "token"), "--store", filepath.Join(dir, "history"), "--speed", "16", "-o", os.DevNull)
+		"--http", "127.0.0.1:0", "--http-token", filepath.Join(dir, "token"), "--store", filepath.Join(dir, "history"), "--speed", "16", "-o", os.DevNull,
+		"--shadow-apps", "apps", "--shadow-anomaly", strings.TrimSuffix(first, "1")+"2")
 
 	// In: the link works, and its code is gone from the address.
 	b.do(chromedp.Navigate(w.link))
@@ -408,14 +409,16 @@ func TestLiveReplay(t *testing.T) {
 
 	// Models: promote another, and back.
 	b.do(chromedp.KeyEvent("5"))
-	b.wait("document.querySelectorAll('tbody tr').length === 3")
+	b.wait("document.querySelector('tbody')?.rows.length === 3")
 	b.do(chromedp.Click(button("Promote")))
 	b.do(chromedp.Click(button("Yes")))
-	b.text("is live: the next start")
+	b.text("is live: a weir that watches")
 	b.do(chromedp.Click(chromedp.Search(`//tr[td[text()="anomaly"]]//button[.="Roll back"]`)), chromedp.Click(button("Yes")))
 	b.text(first + " is live")
 	b.do(chromedp.Click(chromedp.Search(`//tr[td[text()="apps"]]`)))
 	b.text("Evaluation on validation data")
+	b.text("flows that both labelled") // models on trial
+	b.text("windows that both scored")
 	b.shoot("dashboard-models")
 
 	// Dark, and the view in the address alone.

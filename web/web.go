@@ -191,14 +191,19 @@ func (s *Server) Close() error {
 // maxConns bounds the connections that are open at the same time; more wait to be accepted.
 const maxConns = 256
 
-// Listen opens the address that a server is reached at. Other than loopback needs a certificate.
-func Listen(address string, certificate *tls.Certificate) (net.Listener, error) {
+// CheckAddress tells what Listen would refuse of an address. Other than loopback needs a certificate.
+func CheckAddress(address string, certified bool) error {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
+	if err == nil && !certified && !loopback(host) {
+		return ErrNeedsTLS
 	}
-	if certificate == nil && !loopback(host) {
-		return nil, ErrNeedsTLS
+	return err
+}
+
+// Listen opens the address that a server is reached at.
+func Listen(address string, certificate *tls.Certificate) (net.Listener, error) {
+	if err := CheckAddress(address, certificate != nil); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {

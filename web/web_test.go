@@ -36,6 +36,14 @@ func seen(t *testing.T, events int) (*storetest.Memory, *Live) {
 	for i := range all {
 		live.Observe(&all[i])
 	}
+	for i := range 40 { // what models on trial said
+		live, model := 0.5, 1.5*float64(i%2)
+		w := event.Window{Start: event.Time(1795305600e9 + int64(i)*1e9), Length: 1, Score: &live, Threshold: 1, Model: "anomaly@1",
+			Shadow: &event.ShadowScore{Score: &model, Threshold: 1, Anomalous: model > 1, Model: "anomaly@2"}}
+		f := event.Shadow{LiveModel: "apps@1", LiveApp: "dns", Label: event.Label{App: []string{"dns", "http"}[i%2], Model: "apps@2"}}
+		all = append(all, event.Event{Nanos: int64(w.Start), Type: event.TypeWindow, Window: &w},
+			event.Event{Nanos: int64(w.Start), Type: event.TypeShadow, Tuple: &event.Tuple{}, Shadow: &f})
+	}
 	if err := history.Append(t.Context(), all, store.Position{Ordinal: uint64(events)}); err != nil {
 		t.Fatal(err)
 	}
@@ -218,6 +226,9 @@ func TestDescription(t *testing.T) {
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20261123-1"}`, 200, `"live":"apps@20261123-1"`},
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"../x"}`, 400, "use letters"},
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20260101-1"}`, 404, "not found"},
+		{"GET", "/trials", "/trials", "", 200, `"pairs":[{"live":"dns","model":"http","flows":20}]`},
+		{"GET", "/trials", "/trials?since=2026-11-20T00:00:00Z&until=2026-11-21T00:00:00Z", "", 200, `{"apps":[],"anomaly":[]}`},
+		{"GET", "/trials", "/trials?model=x", "", 400, "no parameter"},
 		{"POST", "/links", "/links", "", 200, `"/login?code=`},
 	}
 	tried := map[string]bool{"GET /events": true} // TestFollow

@@ -41,8 +41,8 @@ func (d *dashboard) flags(c *cobra.Command) {
 	c.Flags().StringVar(&d.key, "http-key", "", "file of its key (PEM)")
 }
 
-// open opens the address, as the user that the program was started as.
-func (d *dashboard) open() error {
+// check tells what is wrong with the flags, and reads the certificate.
+func (d *dashboard) check() error {
 	if d.address == "" {
 		for _, name := range []string{"http-token", "http-cert", "http-key", "exit"} {
 			if d.given(name) {
@@ -64,6 +64,17 @@ func (d *dashboard) open() error {
 		}
 		d.cert = &cert
 	}
+	if err := web.CheckAddress(d.address, d.cert != nil); errors.Is(err, web.ErrNeedsTLS) {
+		return usageError{fmt.Errorf("--http %s: %w: name it with --http-cert and --http-key, or listen on 127.0.0.1", d.address, err)}
+	}
+	return nil
+}
+
+// open opens the address, as the user that the program was started as.
+func (d *dashboard) open() error {
+	if err := d.check(); err != nil || d.address == "" {
+		return err
+	}
 	if d.token == "" {
 		dir, err := os.UserConfigDir()
 		if err != nil {
@@ -73,9 +84,6 @@ func (d *dashboard) open() error {
 	}
 	var err error
 	d.listener, err = web.Listen(d.address, d.cert)
-	if errors.Is(err, web.ErrNeedsTLS) {
-		return usageError{fmt.Errorf("--http %s: %w: name it with --http-cert and --http-key, or listen on 127.0.0.1", d.address, err)}
-	}
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,20 @@ func (e *evidenceFlags) flags(c *cobra.Command) {
 	c.Flags().Var(&e.bytes, "evidence-bytes", "size of it: half for a ring of recent packets, half for those of alerts; the oldest go first")
 }
 
+// check tells what is wrong with the flags.
+func (e *evidenceFlags) check(store string, anomaly bool) error {
+	least := byteSize(2 * evidence.MinBytes)
+	switch {
+	case evidenceDir(e.dir, store) == noEvidence:
+		return nil
+	case e.bytes < least:
+		return usageError{fmt.Errorf("--evidence-bytes %s: at least %s are needed", &e.bytes, &least)}
+	case !anomaly && e.dir != "":
+		return usageError{fmt.Errorf("--evidence keeps the packets of alerts: there are none without --anomaly")}
+	}
+	return nil
+}
+
 // evidenceDir is where the packets of a history's alerts are.
 func evidenceDir(given, store string) string {
 	switch {
@@ -53,16 +67,12 @@ func evidenceSource(s store.Source) evidence.Source {
 
 // begin begins to keep the packets of the source that the history is at. With wait, reading waits for the disk.
 func (e *evidenceFlags) begin(h *history, s *sensor.Sensor, cfg *sensor.Config, section capture.Section, wait bool) (err error) {
+	if err := e.check(h.dir, cfg.Anomaly != nil); err != nil {
+		return err
+	}
 	dir := evidenceDir(e.dir, h.dir)
 	switch {
-	case dir == noEvidence:
-		return nil
-	case e.bytes < 2*evidence.MinBytes:
-		least := byteSize(2 * evidence.MinBytes)
-		return usageError{fmt.Errorf("--evidence-bytes %s: at least %s are needed", &e.bytes, &least)}
-	case cfg.Anomaly == nil && e.dir != "":
-		return usageError{fmt.Errorf("--evidence keeps the packets of alerts: there are none without --anomaly")}
-	case cfg.Anomaly == nil, h.recorder != nil && h.recorder.Stored().Done:
+	case dir == noEvidence, cfg.Anomaly == nil, h.recorder != nil && h.recorder.Stored().Done:
 		return nil
 	}
 	section.Comment = evidenceComment(h.source, cfg)

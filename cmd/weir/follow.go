@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,8 @@ type follow struct {
 	retry  *takeover // that there was no room for yet
 	stop   context.CancelFunc
 	looks  sync.WaitGroup
+
+	wish atomic.Pointer[map[model.Kind]string] // other models to use; nil: those that are known
 }
 
 // followEvery is how soon a promoted version is noticed.
@@ -37,7 +40,7 @@ const followEvery = time.Second
 // followed is a model of the run. Each is known to the goroutine of follow alone.
 type followed struct {
 	kind model.Kind
-	name string
+	name string // as given, with @VERSION or without
 	seen string // version that was handed over, or told to be of no use
 	told string // of the registry's error
 }
@@ -71,8 +74,9 @@ func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
 		return
 	}
 	for _, kind := range []model.Kind{model.Apps, model.Anomaly} {
-		if given, ref := names[kind][0], names[kind][1]; given != "" && !strings.Contains(given, "@") {
-			f.models = append(f.models, followed{kind: kind, name: given, seen: strings.TrimPrefix(ref, given+"@")})
+		if given, ref := names[kind][0], names[kind][1]; given != "" {
+			_, version, _ := strings.Cut(ref, "@")
+			f.models = append(f.models, followed{kind: kind, name: given, seen: version})
 		}
 	}
 	if len(f.models) == 0 {
@@ -86,6 +90,11 @@ func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
 	f.stop = stop
 	f.looks.Go(func() {
 		for {
+			if names := f.wish.Swap(nil); names != nil {
+				for i := range f.models {
+					f.models[i].rename((*names)[f.models[i].kind])
+				}
+			}
 			for i := range f.models {
 				t, news := f.models[i].look(g)
 				if !news {
@@ -106,6 +115,16 @@ func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
 	})
 }
 
+// use has a run that follows models look for others of the same kinds.
+func (f *follow) use(names map[model.Kind]string) { f.wish.Store(&names) }
+
+// rename makes it another model.
+func (m *followed) rename(name string) {
+	if name != m.name {
+		m.name, m.seen, m.told = name, "", ""
+	}
+}
+
 // close ends the looking.
 func (f *follow) close() {
 	if f.stop != nil {
@@ -116,7 +135,11 @@ func (f *follow) close() {
 
 // look reports whether another version is live than before, and loads it. What is wrong is told once.
 func (m *followed) look(g *shared) (t takeover, news bool) {
-	version, err := g.registry().Live(m.name)
+	name, version, pinned := strings.Cut(m.name, "@")
+	var err error
+	if !pinned {
+		version, err = g.registry().Live(name)
+	}
 	if err != nil {
 		if news = err.Error() != m.told; news {
 			m.told = err.Error()
@@ -128,7 +151,7 @@ func (m *followed) look(g *shared) (t takeover, news bool) {
 		return t, false
 	}
 	m.seen = version
-	t.ref = m.name + "@" + version
+	t.ref = name + "@" + version
 	if m.kind == model.Apps {
 		if t.apps, _, t.err = g.loadApps(t.ref); t.err == nil {
 			t.apps.Engine() // compiles the networks

@@ -41,14 +41,32 @@ func (h *history) flags(c *cobra.Command) {
 	c.Flags().Var(&h.bytes, "store-bytes", "size of the history; the oldest goes first")
 }
 
+// check tells what is wrong with the flags.
+func (h *history) check() error {
+	if h.days < 0 {
+		return usageError{fmt.Errorf("--store-days %d: must not be negative", h.days)}
+	}
+	return nil
+}
+
+// retain changes for how long and up to which size is kept what is stored.
+func (h *history) retain(days int, bytes byteSize) {
+	h.days, h.bytes = days, bytes
+	if h.gone {
+		h.bytes = min(h.bytes, passingBytes)
+	}
+	if h.recorder != nil {
+		h.recorder.Retain(h.age(), int64(h.bytes))
+	}
+}
+
+func (h *history) age() time.Duration { return time.Duration(h.days) * 24 * time.Hour }
+
 // open opens the store.
 func (h *history) open(g *shared, settings string) (err error) {
 	h.g, h.settings = g, settings
 	if h.dir == "" {
 		return nil
-	}
-	if h.days < 0 {
-		return usageError{fmt.Errorf("--store-days %d: must not be negative", h.days)}
 	}
 	h.store, err = store.Create(h.dir, store.Options{})
 	return err
@@ -116,7 +134,7 @@ func (h *history) begin(wait bool) (err error) {
 		return nil
 	}
 	h.recorder, err = store.NewRecorder(context.Background(), h.store, h.source, store.RecorderOptions{
-		Wait: wait, Age: time.Duration(h.days) * 24 * time.Hour, Bytes: int64(h.bytes),
+		Wait: wait, Age: h.age(), Bytes: int64(h.bytes),
 		Tell: func(level slog.Level, text string) {
 			if level >= slog.LevelWarn || !h.g.quiet {
 				slog.Log(context.Background(), level, text)

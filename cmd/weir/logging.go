@@ -59,9 +59,9 @@ func (h *plainHandler) WithGroup(string) slog.Handler { return h }
 
 // setLogger makes the log what the flags say.
 func (g *shared) setLogger() error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
-		return usageError{fmt.Errorf("--log-level %q: use debug, info, warn or error", g.logLevel)}
+	level, err := g.level()
+	if err != nil {
+		return err
 	}
 	var handler slog.Handler = &plainHandler{w: os.Stderr, level: level}
 	if g.logJSON {
@@ -72,6 +72,14 @@ func (g *shared) setLogger() error {
 		slog.Warn(fmt.Sprintf("%v; %s is in use", err, kernel.Name()))
 	}
 	return nil
+}
+
+// level reads --log-level.
+func (g *shared) level() (level slog.Level, err error) {
+	if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
+		return level, usageError{fmt.Errorf("--log-level %q: use debug, info, warn or error", g.logLevel)}
+	}
+	return level, nil
 }
 
 // info writes a line for people, unless they asked for quiet.

@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SAMPLES", samples)
 			e.Setenv("DOCS", filepath.Join(samples, "..", "docs"))
+			e.Values[receiversKey{}] = receivers{}
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -60,6 +61,10 @@ func TestScripts(t *testing.T) {
 			"unhex":      scriptUnhex,
 			"flip":       scriptFlip,
 			"flood":      scriptFlood,
+			"receiver":   scriptReceiver,
+			"received":   scriptReceived,
+			"nobody":     scriptNobody,
+			"comesback":  scriptComesBack,
 			"replace":    scriptReplace,
 			"lines":      scriptLines,
 			"pick":       scriptPick,

@@ -17,8 +17,8 @@ import (
 )
 
 func newModel(g *shared) *cobra.Command {
-	c := &cobra.Command{Use: "model", Short: "List, show, export, import, promote and roll back models"}
-	c.AddCommand(newModelList(g), newModelShow(g), newModelExport(g), newModelImport(g), newModelPromote(g), newModelRollback(g))
+	c := &cobra.Command{Use: "model", Short: "List, show, export, import, compare, promote and roll back models"}
+	c.AddCommand(newModelList(g), newModelShow(g), newModelExport(g), newModelImport(g), newModelCompare(g), newModelPromote(g), newModelRollback(g))
 	return c
 }
 

@@ -19,7 +19,7 @@ func keepInputs(c *cobra.Command, args []string) error {
 	if read, err := c.Flags().GetStringArray("read"); err == nil {
 		inputs = append(inputs, read...)
 	}
-	for _, name := range []string{"data", "labels"} {
+	for _, name := range []string{"data", "labels", "config"} {
 		if path, err := c.Flags().GetString(name); err == nil && path != "" {
 			inputs = append(inputs, path)
 		}

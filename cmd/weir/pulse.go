@@ -25,9 +25,12 @@ func (p *pulse) ready() bool { return p.began.Load() != 0 }
 // healthy reports whether a run that watches has beaten lately.
 func (p *pulse) healthy() bool { return p.healthyAt(time.Now()) }
 
-func (p *pulse) healthyAt(now time.Time) bool {
+func (p *pulse) healthyAt(now time.Time) bool { return p.within(now, stall) }
+
+// within reports whether a run that watches has beaten in the time before now.
+func (p *pulse) within(now time.Time, d time.Duration) bool {
 	last := p.last.Load()
-	return last == 0 || now.Sub(time.Unix(0, last)) < stall
+	return last == 0 || now.Sub(time.Unix(0, last)) < d
 }
 
 // beside returns what beats and then does something.

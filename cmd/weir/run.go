@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,8 +20,21 @@ import (
 	"github.com/weirnet/weir/train"
 )
 
-func newRun(g *shared) *cobra.Command {
+func newRun(g *shared) *cobra.Command { return newRunner(g).Command }
+
+// runner is weir run, for what else asks about its flags.
+type runner struct {
+	*cobra.Command
+	from   settings
+	check  func(words []string) error // tells all that is wrong with the flags, as far as nothing need be opened to know it
+	keep   *history
+	models *follow
+	named  func() map[model.Kind]string // models as they are named
+}
+
+func newRunner(g *shared) *runner {
 	var (
+		r                          runner
 		in                         input
 		keep                       history
 		proof                      evidenceFlags
@@ -30,12 +44,37 @@ func newRun(g *shared) *cobra.Command {
 		dash                       dashboard
 		at                         pace
 		promoted                   follow
+		manner                     service
 		trial                      shadowFlags
 		alive                      pulse
 		send                       sinks
 		apps, detector, file, page string
 		list                       bool
 	)
+	checkFlags := func() error {
+		watching := len(live.lists) > 0
+		return errors.Join(late.check(), memory.check(), send.check(), keep.check(), at.check(watching), promoted.check(watching, keep.dir != ""))
+	}
+	load := func() (cfg sensor.Config, err error) {
+		cfg = sensor.Config{Meter: meter.Config{Lateness: late.lateness, MaxGap: maxSilence}}
+		var errs []error
+		if apps != "" {
+			if cfg.Apps, _, err = g.loadApps(apps); err == nil {
+				cfg.Meter.Flow = train.OpeningConfig(&cfg.Apps.Arch)
+				err = in.follow(cfg.Apps.Name, cfg.Apps.Tunnels)
+			}
+			errs = append(errs, err)
+		}
+		if detector != "" {
+			m, p, err := g.loadAnomaly(detector)
+			if err == nil {
+				cfg.Anomaly, cfg.AnomalyName = m, p.Ref()
+				err = errors.Join(in.follow(p.Ref(), m.Tunnels), in.filter.compare(p))
+			}
+			errs = append(errs, err)
+		}
+		return cfg, errors.Join(append(errs, trial.load(g, &cfg))...)
+	}
 	c := &cobra.Command{
 		Use:   "run -r FILE… | -i IFACE [FILTER]",
 		Short: "Label flows, score windows, raise alerts",
@@ -49,38 +88,22 @@ With --http, a browser shows what is going on and what is stored.
 Models named without @VERSION follow weir model promote and rollback while an interface is watched: no packet is
 lost, and no flow or window is judged by two models. With @VERSION they stay.
 
+What flags say can stand in a file as well (--config; weir config print shows it). SIGHUP has what of it may change
+while an interface is watched take effect.
+
 An interface is watched until Ctrl-C, which ends with what was captured until then; a second one ends at once.`,
 		Example: `  weir run -r monday.pcap tuesday.pcap --apps apps --anomaly anomaly -o events.jsonl
   sudo weir run -i eth0 --apps apps --anomaly anomaly -o events.jsonl not port 22`,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, words []string) error {
 			if list {
 				return listInterfaces(os.Stdout, g, false)
 			}
-			if err := errors.Join(late.check(), memory.check(), send.check(), at.check(len(live.interfaces) > 0), promoted.check(len(live.interfaces) > 0, keep.dir != "")); err != nil {
+			if err := checkFlags(); err != nil {
 				return err
 			}
-			cfg := sensor.Config{Meter: meter.Config{Lateness: late.lateness, MaxGap: maxSilence}}
-			var err error
-			if apps != "" {
-				if cfg.Apps, _, err = g.loadApps(apps); err != nil {
-					return err
-				}
-				cfg.Meter.Flow = train.OpeningConfig(&cfg.Apps.Arch)
-				if err := in.follow(cfg.Apps.Name, cfg.Apps.Tunnels); err != nil {
-					return err
-				}
-			}
-			if detector != "" {
-				m, p, err := g.loadAnomaly(detector)
-				if err != nil {
-					return err
-				}
-				cfg.Anomaly, cfg.AnomalyName = m, p.Ref()
-				if err := errors.Join(in.follow(p.Ref(), m.Tunnels), in.filter.compare(p)); err != nil {
-					return err
-				}
-			}
-			if err := trial.load(g, &cfg); err != nil {
+			defer manner.begin(g, &r, words, &alive, len(live.lists) > 0, file)()
+			cfg, err := load()
+			if err != nil {
 				return err
 			}
 			cfg.Meter.Tunnels, cfg.Meter.Flow.Memory = in.tunnels, int(memory.byteSize)
@@ -125,7 +148,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil { // as the user that live.open has become
 				return finish(finishPage(live.explain(err)))
 			}
-			cfg.Emit = send.counted(keep.beside(dash.beside(send.beside(cfg.Emit)))) // losses are in stats before anyone looks
+			cfg.Emit = manner.beside(send.counted(keep.beside(dash.beside(send.beside(cfg.Emit))))) // losses are in stats before anyone looks
 			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
@@ -150,11 +173,14 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 					return finish(finishPage(errors.Join(live.explain(err), proof.close(), keep.close())))
 				}
 				alive.begin()
+				manner.watch(c.Context(), shownSource(sources))
 				readErr = live.watch(c.Context(), g, s, promoted.before(g, s, alive.beside(send.flush(w.Flush))))
 			} else {
 				alive.begin()
+				manner.watch(c.Context(), shownSource(sources))
 				readErr = in.read(c.Context(), s.Wait, promoted.around(g, s, at.slow(c.Context(), s)))
 			}
+			manner.settle()
 			kept := errors.Join(keep.read(readErr), proof.read(readErr, s))
 			summary, err := s.Close()
 			if err := finish(errors.Join(err, kept, proof.close(), keep.end(), w.Flush())); err != nil {
@@ -175,6 +201,19 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			return errors.Join(readErr, dash.close(), keep.close())
 		},
 	}
+	r = runner{Command: c, keep: &keep, models: &promoted}
+	r.named = func() map[model.Kind]string { return map[model.Kind]string{model.Apps: apps, model.Anomaly: detector} }
+	r.check = func(words []string) error {
+		errs := []error{checkFlags(), c.PreRunE(c, words), proof.check(keep.dir, detector != ""), dash.check()}
+		for name, path := range map[string]string{"output": file, "report": page, "write": live.write} {
+			errs = append(errs, checkPlace(name, path))
+		}
+		cfg, err := load()
+		if err == nil {
+			err = cfg.Check()
+		}
+		return errors.Join(append(errs, err)...)
+	}
 	in.flags(c)
 	late.flags(c)
 	live.flags(c)
@@ -194,7 +233,16 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 	c.Flags().StringVar(&dash.address, "http", "", "address and port of the dashboard, such as 127.0.0.1:8080; behind -r it stays when all is read")
 	c.Flags().BoolVar(&dash.exit, "exit", false, "end when all is read, with --http as well")
 	c.Flags().StringVar(&page, "report", "", "file for the report with figures, one HTML page")
-	return c
+	r.from.flags(c)
+	return &r
+}
+
+// checkPlace reports that there is no directory for a file to be written.
+func checkPlace(flag, file string) error {
+	if file == "" || file == "-" || exists(filepath.Dir(file)) {
+		return nil
+	}
+	return usageError{fmt.Errorf("--%s %s: there is no directory %s", flag, file, filepath.Dir(file))}
 }
 
 // runSettings says what decides the events of a run beside its input: history holds each capture as read in one way.

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Alerts", testAlerts},
 		{"Triage", testTriage},
 		{"Exclusions", testExclusions},
+		{"Tried", testTried},
 		{"Sources", testSources},
 		{"Resume", testResume},
 		{"Age", testAge},
@@ -754,4 +755,51 @@ func testExclusions(t *testing.T, s store.Store) {
 	if left := collect(t, s.Suppressed(ctx, store.SuppressedQuery{})); len(left) != 50 || removed.Alerts != 150 {
 		t.Errorf("by age %d were removed, %d are left", removed.Alerts, len(left))
 	}
+}
+
+// testTried stores what models on trial said of flows and windows.
+func testTried(t *testing.T, s store.Store) {
+	const day = int64(24 * time.Hour)
+	same(t, "tried", collect(t, s.Tried(ctx, store.Range{})), nil)
+	high, low := 7.5, 0.25
+	var events []event.Event
+	var want []store.Tried
+	for i := range 300 {
+		start := event.Time(day + int64(i)*int64(time.Minute))
+		w := event.Window{
+			Start: start, Length: 5, Packets: 9, Score: &high, Threshold: 1, Anomalous: true, Lost: uint64(i), Unsure: i%2 == 0, Model: "live@1",
+			Shadow: &event.ShadowScore{Score: &low, Threshold: 2, Model: "trial@1"},
+		}
+		switch i % 3 {
+		case 1:
+			w.Score, w.Anomalous, w.Shadow.Score = nil, false, nil
+		case 2: // a window that nothing on trial has seen
+			w.Shadow = nil
+		}
+		events = append(events, event.Event{Nanos: int64(start) + int64(5*time.Second), Type: event.TypeWindow, Window: &w})
+		if w.Shadow != nil {
+			want = append(want, store.Tried{Nanos: int64(start), Window: &w})
+		}
+		f := event.Shadow{
+			LiveModel: "apps@1", LiveApp: []string{"", "dns"}[i%2], LiveNovel: i%5 == 0,
+			Label: event.Label{App: "dns \xff'", Confidence: 0.75, Source: "flow", Packets: i, Novel: i%7 == 0, Model: "apps@2"},
+		}
+		at := int64(start) + int64(7*time.Second) + 1234
+		events = append(events, event.Event{Nanos: at, Type: event.TypeShadow, Tuple: &event.Tuple{FlowID: 1<<53 - uint64(i)}, Shadow: &f})
+		kept := f
+		kept.App = "dns \uFFFD'"
+		want = append(want, store.Tried{Nanos: at - 234, FlowID: 1<<53 - uint64(i), Flow: &kept})
+	}
+	fill(t, s, events, 5)
+	same(t, "tried", collect(t, s.Tried(ctx, store.Range{})), want)
+	within := store.Range{Since: want[100].Nanos, Until: want[400].Nanos}
+	same(t, "tried in a range", collect(t, s.Tried(ctx, within)), want[100:400])
+	for i, w := range collect(t, s.Windows(ctx, store.WindowQuery{})) {
+		if w.Shadow != nil {
+			t.Fatalf("window %d has what a model on trial said", i)
+		}
+	}
+	_, err := s.Maintain(ctx, store.Policy{Age: time.Hour, Now: 31 * day})
+	must(t, err)
+	same(t, "tried, by age", collect(t, s.Tried(ctx, store.Range{})), nil)
 }

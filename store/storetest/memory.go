@@ -33,6 +33,7 @@ type Memory struct {
 	exclusions  []store.Exclusion
 	lastExclude int64
 	suppressed  []store.Suppressed
+	tried       []store.Tried
 }
 
 type memoryIncident struct {
@@ -94,6 +95,13 @@ func (m *Memory) Append(_ context.Context, events []event.Event, at store.Positi
 		case event.TypeWindow:
 			w := *e.Window
 			w.Start, w.Score, w.Vector = kept(w.Start), clone(w.Score), clone(w.Vector)
+			if w.Shadow != nil {
+				tried := w
+				tried.Vector, tried.Score, tried.Shadow = nil, clone(w.Score), clone(w.Shadow)
+				tried.Shadow.Score = clone(w.Shadow.Score)
+				m.tried = append(m.tried, store.Tried{Nanos: int64(w.Start), Window: &tried})
+				w.Shadow = nil
+			}
 			m.windows = append(m.windows, w)
 			m.see(e.Nanos)
 		case event.TypeAlert:
@@ -104,6 +112,10 @@ func (m *Memory) Append(_ context.Context, events []event.Event, at store.Positi
 			a.Start, a.Score, a.Vector = kept(a.Start), clone(a.Score), nil
 			m.suppressed = append(m.suppressed, store.Suppressed{Source: m.source.Name, Alert: a})
 			m.see(e.Nanos)
+		case event.TypeShadow:
+			f := clone(e.Shadow)
+			f.App, f.LiveApp = strings.ToValidUTF8(f.App, "\uFFFD"), strings.ToValidUTF8(f.LiveApp, "\uFFFD")
+			m.tried = append(m.tried, store.Tried{Nanos: int64(kept(event.Time(e.Nanos))), FlowID: e.Tuple.FlowID, Flow: f})
 		case event.TypeStats:
 			stats := *e.Stats
 			m.source.Stats = &stats
@@ -183,6 +195,7 @@ func (m *Memory) Maintain(_ context.Context, p store.Policy) (store.Removed, err
 	n = len(m.suppressed)
 	m.suppressed = slices.DeleteFunc(m.suppressed, func(s store.Suppressed) bool { return int64(s.Alert.Start) < before })
 	r.Alerts += int64(n - len(m.suppressed))
+	m.tried = slices.DeleteFunc(m.tried, func(t store.Tried) bool { return t.Nanos < before })
 	if r.Any() {
 		r.Before = before
 	}
@@ -479,6 +492,25 @@ func (m *Memory) Suppressed(_ context.Context, q store.SuppressedQuery) iter.Seq
 	}
 	slices.SortStableFunc(found, func(a, b store.Suppressed) int { return cmp.Compare(a.Alert.Start, b.Alert.Start) })
 	return func(yield func(*store.Suppressed, error) bool) {
+		for i := range found {
+			if !yield(&found[i], nil) {
+				return
+			}
+		}
+	}
+}
+
+// Tried implements store.Reader.
+func (m *Memory) Tried(_ context.Context, when store.Range) iter.Seq2[*store.Tried, error] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []store.Tried
+	for _, t := range m.tried {
+		if when.Contains(t.Nanos) {
+			found = append(found, t)
+		}
+	}
+	return func(yield func(*store.Tried, error) bool) {
 		for i := range found {
 			if !yield(&found[i], nil) {
 				return
