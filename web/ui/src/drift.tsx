@@ -28,9 +28,10 @@ interface Reference {
 // in use it is not there.
 export function Drift() {
   const { stats } = useLive();
-  const apps = useSettings(stats?.models?.apps);
-  const anomaly = useSettings(stats?.models?.anomaly);
   const shown = quantities.filter((q) => stats?.models?.[q.model]);
+  const unknown = (model: Quantity["model"]) => shown.some((q) => q.model === model && !stats?.drift?.[q.name]);
+  const apps = useSettings(unknown("apps") ? stats?.models?.apps : undefined);
+  const anomaly = useSettings(unknown("anomaly") ? stats?.models?.anomaly : undefined);
   if (shown.length === 0) return null;
   const settings = { apps, anomaly };
   return (
