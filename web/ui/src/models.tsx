@@ -110,8 +110,8 @@ export function Models() {
           ]}
         />
       </section>
-      <Trials />
       <Drift />
+      <Trials />
       {chosen && <ModelView key={chosen} id={chosen} />}
       {ask && (
         <dialog ref={modal} onClose={() => setAsk(null)}>
