@@ -7,7 +7,7 @@ LDFLAGS  := -X main.version=$(VERSION)
 FUZZTIME ?= 3s
 SOAK     ?= 1h
 
-.PHONY: build test lint unit race fuzz soak bench onnxruntime demo generate clean
+.PHONY: build test lint unit race fuzz soak bench onnxruntime deb demo generate clean
 
 # With the dashboard where Node and npm are there to build it; the API is in every weir.
 NODE := $(shell command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' && echo yes)
@@ -59,6 +59,24 @@ fuzz:
 	    { grep -qx '    context deadline exceeded' $$log && ! grep -qE 'Failing input|seed corpus|panic' $$log; } || \
 	    { cat $$log; exit 1; }; \
 	done
+
+# The Debian package, bin/weir_VERSION_ARCH.deb: make deb, make deb GOARCH=arm64. Everything in it bears the time of the commit, and the
+# same commit gives the same bytes. Its manual pages are made by a weir for this machine.
+OUT     ?= bin
+PAGES   := $(OUT)/pages
+NATIVE  := env -u GOOS -u GOARCH $(GO)
+EPOCH   := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || date +%s))
+DEBARCH := $(or $(DEBARCH),$(patsubst 386,i386,$(patsubst arm,armhf,$(or $(GOARCH),$(shell $(GO) env GOARCH)))))
+TAGS    := $(if $(NODE),-tags ui)
+deb: $(if $(NODE),ui)
+	@$(if $(NODE),,echo 'the package is built WITHOUT the dashboard, for want of Node 20.19 or later with npm; its API is there')
+	rm -rf $(PAGES) && mkdir -p $(PAGES)/man1 $(PAGES)/completions
+	$(NATIVE) build $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o $(PAGES)/weir ./cmd/weir
+	SOURCE_DATE_EPOCH=$(EPOCH) $(PAGES)/weir man $(PAGES)/man1
+	for shell in bash zsh fish; do $(PAGES)/weir completion $$shell >$(PAGES)/completions/weir.$$shell || exit; done
+	GOOS=linux $(GO) list $(TAGS) -deps -f '{{with .Module}}{{if .Version}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/weir | packaging/licences.sh >$(PAGES)/modules
+	GOOS=linux $(GO) build $(TAGS) -trimpath -ldflags '-s -w $(LDFLAGS)' -o $(OUT)/$(DEBARCH)/weir ./cmd/weir
+	SOURCE_DATE_EPOCH=$(EPOCH) packaging/deb.sh $(VERSION) $(DEBARCH) $(OUT)/$(DEBARCH)/weir $(PAGES) $(OUT)
 
 # What exported networks are compared with. The package needs none of its install scripts.
 onnxruntime:

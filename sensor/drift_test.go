@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/weirnet/weir/anomaly"
 	"github.com/weirnet/weir/capture"
 	"github.com/weirnet/weir/classify"
 	"github.com/weirnet/weir/drift"
@@ -97,5 +98,38 @@ func TestDriftCounts(t *testing.T) {
 	}
 	if got := d.event(); got != nil {
 		t.Errorf("a model of an earlier version knows %+v", got)
+	}
+}
+
+// Counting a flow allocates nothing, in a ring that is full.
+func TestDriftAllocatesNothing(t *testing.T) {
+	d, f := driftOfOne()
+	for range 2 * driftFlows {
+		d.flow(f)
+	}
+	if n := testing.AllocsPerRun(1000, func() { d.flow(f); d.window(1) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func driftOfOne() (*drifts, *event.Flow) {
+	sure := 0.95
+	ref := &drift.Reference{Count: 1000}
+	for i := range drift.Bins {
+		if i > 0 {
+			ref.Edges = append(ref.Edges, float64(i)/drift.Bins)
+		}
+		ref.Shares = append(ref.Shares, 1.0/drift.Bins)
+	}
+	d := new(drifts)
+	d.anewApps(&classify.Model{Name: "apps@1", Settings: classify.Settings{Confidences: ref, Strangeness: ref}})
+	d.anewAnomaly(&anomaly.Model{Settings: anomaly.Settings{Scores: ref}})
+	return d, &event.Flow{Model: "apps@1", Confidence: &sure, NoveltyBin: 3}
+}
+
+func BenchmarkDriftOfFlow(b *testing.B) {
+	d, f := driftOfOne()
+	for b.Loop() {
+		d.flow(f)
 	}
 }

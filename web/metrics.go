@@ -33,13 +33,14 @@ func health(w http.ResponseWriter, ok bool) {
 	w.Write([]byte("ok\n"))
 }
 
-// appendMetrics appends all metrics. Labels are reasons, efforts, interfaces and one version: what a packet could make up, such as
+// appendMetrics appends all metrics. Labels are reasons, efforts, interfaces, models in use and one version: what a packet could make up, such as
 // addresses and names of hosts, is never one, so there are as many series as there were at start.
 func (s *Server) appendMetrics(dst []byte) []byte {
 	x := exposition{dst}
 	x.family("weir_build_info", "gauge", "The version of weir.")
 	x.sample("weir_build_info", "version", s.cfg.Version, 1)
 	x.gauge("weir_start_time_seconds", "When this weir started, Unix seconds.", float64(s.started.UnixMilli())/1000)
+	x.process()
 	following, slow, refused := s.stream.counts()
 	x.gauge("weir_dashboard_clients", "Clients that follow what is watched.", float64(following))
 	x.counter("weir_dashboard_clients_dropped_total", "Clients that were dropped because they did not keep up.", slow)
@@ -81,6 +82,9 @@ func (x *exposition) live(l *Live) {
 	x.counter("weir_suppressed_alerts_total", "Alerts that exclusions suppressed.", stats.Suppressed)
 	x.counters("weir_decode_errors_total", "Packets that could not be decoded whole, by reason.", "reason", stats.DecodeErrors)
 	x.counters("weir_drops_total", "What was lost or not done for want of room or time, by reason: docs/formats.md has the unit of each.", "reason", stats.Drops)
+	if m := stats.Models; m != nil {
+		x.models(m)
+	}
 	if shed := stats.Shed; shed != nil {
 		x.family("weir_effort", "gauge", "1 for the effort that packets get now; absent as long as there was time for all work.")
 		x.sample("weir_effort", "effort", shed.Effort, 1)
@@ -128,6 +132,18 @@ func (x *exposition) drift(d *event.Drift) {
 			}
 		}
 	}
+}
+
+// models appends which models are in use: one of a kind at a time.
+func (x *exposition) models(m *event.Models) {
+	x.family("weir_model_info", "gauge", "1 for each model in use.")
+	for _, name := range []string{m.Apps, m.Anomaly} {
+		if name != "" {
+			x.sample("weir_model_info", "model", name, 1)
+		}
+	}
+	x.counter("weir_models_promoted_total", "Times that another version of a model took over.", m.Promoted)
+	x.counter("weir_models_refused_total", "Promoted versions that could not take over.", m.Refused)
 }
 
 // exposition is Prometheus's text format in the making.

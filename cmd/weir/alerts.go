@@ -24,7 +24,9 @@ func newAlerts(g *shared) *cobra.Command {
 		Use:   "alerts",
 		Short: "List, show, confirm, dismiss and export the alerts that are stored",
 		Long: `Alerts at most two windows apart are one incident. Incidents are numbered, 4; their alerts within them, 4.1, 4.2 and
-so on. A command that takes an ID takes either.`,
+so on. A command that takes an ID takes either.
+
+They are those of the history that weir run --store writes, while it runs or afterwards.`,
 	}
 	c.AddCommand(
 		newAlertsList(g), newAlertsShow(),
@@ -47,6 +49,10 @@ func newAlertsList(g *shared) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List incidents, the oldest first",
+		Long: `List incidents: when they began, how long they lasted, how many alerts they have, their highest score, what was noted of
+them, and what there was too much of.`,
+		Example: `  weir alerts list --since 24h --verdict open
+  weir alerts list --store history --json`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			q := store.IncidentQuery{Verdict: store.Verdict(verdict), Limit: limit}
 			switch q.Verdict {
@@ -150,7 +156,11 @@ func newAlertsShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show an alert, or an incident with its highest alert",
-		Args:  cobra.ExactArgs(1),
+		Long: `Show an alert: its score and threshold, the features with the largest shares of the score, observed and expected, whose
+packets moved them, and which are kept. Of an incident, when it was, how many alerts it had, and the highest of them.`,
+		Example: `  weir alerts show 4
+  weir alerts show 4.2 --json`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := parseID(args[0])
 			if err != nil {
@@ -273,10 +283,11 @@ func newAlertsVerdict(name, short string, verdict store.Verdict) *cobra.Command 
 		note, who string
 	)
 	c := &cobra.Command{
-		Use:   name + " ID…",
-		Short: short,
-		Long:  short + ". The newest note holds; one on an incident holds for all its alerts, those to come as well.",
-		Args:  cobra.MinimumNArgs(1),
+		Use:     name + " ID…",
+		Short:   short,
+		Long:    short + ". The newest note holds; one on an incident holds for all its alerts, those to come as well.",
+		Example: "  weir alerts " + name + ` 4 --note "backup at night"`,
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var ids []store.ID
 			for _, arg := range args {

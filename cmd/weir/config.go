@@ -10,7 +10,11 @@ import (
 )
 
 func newConfig(g *shared) *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "Check and print the configuration of weir run"}
+	c := &cobra.Command{
+		Use: "config", Short: "Check and print the configuration of weir run",
+		Long: `Every flag of weir run can stand in a file as well, by its long name, which weir run --config reads. docs/operating.md tells which
+come first, and what a run that goes on takes over when it gets SIGHUP.`,
+	}
 	check := configCommand(newRunner(g), func(_ *cobra.Command, r *runner) error {
 		if err := r.check(nil); err != nil {
 			return usageError{err}

@@ -38,7 +38,7 @@ func (d *dashboard) flags(c *cobra.Command) {
 	d.given = func(name string) bool { return c.Flags().Changed(name) }
 	c.Flags().StringVar(&d.token, "http-token", "", "file of the token of tools, made when it is not there (default: weir/token in the user's configuration directory)")
 	c.Flags().StringVar(&d.certificate, "http-cert", "", "file of the certificate (PEM) of the dashboard; needed where other machines reach it")
-	c.Flags().StringVar(&d.key, "http-key", "", "file of its key (PEM)")
+	c.Flags().StringVar(&d.key, "http-key", "", "file of the key (PEM) of --http-cert")
 }
 
 // check tells what is wrong with the flags, and reads the certificate.
@@ -188,6 +188,8 @@ func newServe(g *shared) *cobra.Command {
 		Short: "Show a history in a browser",
 		Long: `Show what is stored in a browser: scores, alerts, flows, models. What is watched now is shown by
 weir run --http.`,
+		Example: `  weir serve --store history
+  weir serve --store history --http 10.0.0.5:8443 --http-cert weir.pem --http-key weir.key`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, _, err := asked.open(c.Context())

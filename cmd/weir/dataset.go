@@ -16,6 +16,8 @@ func newDataset(g *shared) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dataset",
 		Short: "Look through labelled captures, make payload images",
+		Long: `Labelled captures are what models of applications are trained on: a directory per label, tables of captures or of flows, captures
+with process names, payload images. docs/formats.md tells the forms.`,
 	}
 	c.AddCommand(newDatasetCheck(g), newDatasetImages(g))
 	return c
@@ -40,7 +42,8 @@ func newDatasetCheck(g *shared) *cobra.Command {
 		Long: `Read a directory of labelled captures in any of the forms of docs/formats.md and report classes,
 flows, packets, duplicates, captures that dominate a class, labels without flows and flows without
 labels, and files that cannot be read. With --split, also say how the set would be split.`,
-		RunE: func(c *cobra.Command, _ []string) error { return g.checkDataset(f) },
+		Example: `  weir dataset check --data captures/ --split`,
+		RunE:    func(c *cobra.Command, _ []string) error { return g.checkDataset(f) },
 	}
 	flags := c.Flags()
 	f.data.flags(c)
@@ -138,6 +141,7 @@ func newDatasetImages(g *shared) *cobra.Command {
 of first packet, and UNIT-index.csv, which says what each image shows. A session is a TCP or UDP
 5-tuple in both directions, without timeouts; its payloads follow each other in capture order. Short
 payloads end in zeros; units without payload give no image.`,
+		Example: `  weir dataset images -r monday.pcap --unit session --bytes 784 -o images/`,
 		PreRunE: func(*cobra.Command, []string) error { return f.filter.parse(nil) },
 		RunE: func(c *cobra.Command, args []string) error {
 			f.read = append(f.read, args...)

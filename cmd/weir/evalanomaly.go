@@ -37,6 +37,7 @@ func newEvalAnomaly(g *shared) *cobra.Command {
 		Long: `Evaluate an anomaly detector on a capture whose attacks are known (docs/formats.md tells the forms of
 labels). The capture may be the one that the detector learned its normal from: windows up to the end
 of the training part are then scored but not counted.`,
+		Example: `  weir eval anomaly -r attack.pcap --labels attack.csv --report anomaly.html`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return g.evalAnomaly(c, &in, &late, labels, &zone, name, least, &out)
 		},

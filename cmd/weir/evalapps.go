@@ -22,7 +22,11 @@ import (
 )
 
 func newEval(g *shared) *cobra.Command {
-	c := &cobra.Command{Use: "eval", Short: "Evaluate models honestly"}
+	c := &cobra.Command{
+		Use: "eval", Short: "Evaluate models honestly",
+		Long: `Evaluate models on captures whose truth is known. What a model was trained on is left out, and every number stands beside that of
+a trivial method.`,
+	}
 	c.AddCommand(newEvalApps(g), newEvalAnomaly(g))
 	return c
 }
@@ -50,6 +54,8 @@ func newEvalApps(g *shared) *cobra.Command {
 		Long: `Evaluate a model of applications on captures that it was not trained on. Captures of the model's
 training and validation, recognised by their content, are left out and named. Beside every number
 stands that of trivial classifiers fitted on the model's training data.`,
+		Example: `  weir eval apps --data other-captures/ --report apps.html
+  weir eval apps --data other-captures/ --model apps@20261122-1 --json result.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return g.evalApps(c, &data, name, int8, &out)
 		},

@@ -32,7 +32,7 @@ const noEvidence = "none"
 func (e *evidenceFlags) flags(c *cobra.Command) {
 	e.bytes = 2 << 30
 	c.Flags().StringVar(&e.dir, "evidence", "", "directory for the packets of alerts (default evidence in that of --store; none: keep none)")
-	c.Flags().Var(&e.bytes, "evidence-bytes", "size of it: half for a ring of recent packets, half for those of alerts; the oldest go first")
+	c.Flags().Var(&e.bytes, "evidence-bytes", "size of what --evidence keeps: half for a ring of recent packets, half for those of alerts; the oldest go first")
 }
 
 // check tells what is wrong with the flags.

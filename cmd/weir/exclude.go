@@ -132,7 +132,7 @@ alerts are stored and counted: weir alerts list --suppressed.`,
 	asked.onlyStore(c)
 	f := c.Flags()
 	f.StringVar(&host, "host", "", "address or network that moved the leading features")
-	f.Uint16Var(&port, "port", 0, "destination port that moved them")
+	f.Uint16Var(&port, "port", 0, "destination port that moved the leading features")
 	f.StringVar(&x.App, "app", "", "application that moved the number of packets")
 	f.StringVar(&x.Feature, "feature", "", "feature with the largest share of the score; syn is syn_share too")
 	f.StringVar(&at, "time", "", "time of day in UTC, such as 22:00-04:30")
@@ -247,9 +247,10 @@ func newAlertsExclusions(g *shared) *cobra.Command {
 		asJSON bool
 	)
 	c := &cobra.Command{
-		Use:   "exclusions",
-		Short: "List what is excluded from alerts, and what that has suppressed",
-		Args:  cobra.NoArgs,
+		Use:     "exclusions",
+		Short:   "List what is excluded from alerts, and what that has suppressed",
+		Example: `  weir alerts exclusions --store history`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, _, err := asked.open(c.Context())
 			if err != nil {
@@ -308,7 +309,10 @@ func newAlertsInclude() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "include N…",
 		Short: "Take exclusions back; what they suppressed stays so",
-		Args:  cobra.MinimumNArgs(1),
+		Long: `Take exclusions back, by the numbers that weir alerts exclusions lists. Alerts that they suppressed stay suppressed; a weir run
+that watches raises alerts again from the next window on.`,
+		Example: `  weir alerts include 2`,
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var ids []int64
 			for _, arg := range args {

@@ -55,6 +55,8 @@ func newFeatures(g *shared) *cobra.Command {
 packet's. Windows are aligned to multiples of their length since the Unix epoch. All packets
 count in the window of their time, whatever their order in the file. An output file whose name
 ends in .parquet is written as Parquet.`,
+		Example: `  weir features -r monday.pcap --window 5s -o features.csv
+  weir features -r captures/ --window 1m --home 10.0.0.0/8 -o features.parquet`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := win.config()
 			if err != nil {

@@ -40,7 +40,7 @@ type linkFilter struct {
 
 func (f *filterFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&f.text, "filter", "", "filter expression, as for tcpdump: only the packets that it passes are there")
-	c.Flags().StringVar(&f.file, "bpf", "", "file with a program in place of it, as tcpdump -ddd prints")
+	c.Flags().StringVar(&f.file, "bpf", "", "file with a filter as tcpdump -ddd prints it, in place of --filter")
 }
 
 // parse reads the filter; words are those that follow the flags, if they are one.

@@ -16,7 +16,7 @@ import (
 )
 
 // scriptFollowed gives a run a capture through a pipe, a little at a time, and meanwhile promotes one version after the other; a word
-// that begins with ! is a version that is broken first. Each must be told, on stderr, before there is more:
+// that begins with ! is a version that is broken first, one with < is what rolling back must lead to. Each must be told, on stderr, before there is more:
 // followed CAPTURE OUTPUT REF… -- ARG…
 func scriptFollowed(ts *testscript.TestScript, neg bool, args []string) {
 	dashes := -1
@@ -51,8 +51,13 @@ func scriptFollowed(ts *testscript.TestScript, neg bool, args []string) {
 	share := len(data) / (len(refs) + 1)
 	for _, ref := range refs {
 		give(share / 2)
-		want := strings.TrimPrefix(ref, "!") + " is in use from here on"
-		if broken := strings.TrimPrefix(ref, "!"); broken != ref {
+		want := strings.TrimLeft(ref, "!<") + " is in use from here on"
+		if back := strings.TrimPrefix(ref, "<"); back != ref {
+			name, _, _ := strings.Cut(back, "@")
+			rollback := exec.Command("weir", "model", "rollback", name)
+			rollback.Dir, rollback.Env = cmd.Dir, cmd.Env
+			ts.Check(rollback.Run())
+		} else if broken := strings.TrimPrefix(ref, "!"); broken != ref {
 			want = broken + " was promoted and is not used, the version before goes on"
 			name, version, _ := strings.Cut(broken, "@")
 			ts.Check(os.Remove(filepath.Join(registry.Dir, name, version, "weights.safetensors")))
@@ -96,7 +101,7 @@ func scriptSameCounts(ts *testscript.TestScript, neg bool, args []string) {
 				counts[i] = e.Stats
 			}
 		}
-		for _, of := range []string{"models", "alerts", "novel_flows", "packets_per_second", "bits_per_second"} {
+		for _, of := range []string{"models", "drift", "alerts", "novel_flows", "packets_per_second", "bits_per_second"} {
 			delete(counts[i], of)
 		}
 	}

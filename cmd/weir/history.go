@@ -255,7 +255,7 @@ func (p *past) onlyStore(c *cobra.Command) {
 func (p *past) flags(c *cobra.Command, since string) {
 	p.onlyStore(c)
 	c.Flags().StringVar(&p.since, "since", since, "time to begin at: a duration such as 90m or 7d, back from the newest that is stored, or as RFC 3339; empty: the oldest")
-	c.Flags().StringVar(&p.until, "until", "", "time to end before, in the same way; empty: the newest")
+	c.Flags().StringVar(&p.until, "until", "", "time to end before, in the forms of --since; empty: the newest")
 }
 
 // open opens the store and works out the time.

@@ -23,6 +23,8 @@ func newInterfaces(g *shared) *cobra.Command {
 		Long: `List the network interfaces: state, link type, MTU (bytes), addresses, and which of the card's and kernel's
 offloads are on that merge packets before they are captured (gro, lro, tso, gso). With them on,
 sizes and counts are not those on the wire: ethtool -K IFACE gro off lro off tso off gso off.`,
+		Example: `  weir interfaces
+  weir interfaces --json`,
 		RunE: func(*cobra.Command, []string) error { return listInterfaces(os.Stdout, g, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")

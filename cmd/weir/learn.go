@@ -59,7 +59,7 @@ Ctrl-C ends the watching early; what was seen until then is learned if it is eno
 	flags.Float64Var(&f.options.FalseAlarms, "false-alarms", 0, "share of normal windows that may raise an alert (default 0.01)")
 	flags.Float64Var(&f.options.Promise, "false-alarms-per-day", 0, "promise at most so many false alarms a day; what cannot be promised is refused")
 	flags.IntVar(&f.options.Epochs, "epochs", 0, "passes over the windows (default by profile)")
-	flags.Uint64Var(&f.options.Seed, "seed", 1, "of everything random")
+	flags.Uint64Var(&f.options.Seed, "seed", 1, "seed of everything random")
 	flags.BoolVar(&f.promote, "promote", false, "make what is learned the live version without asking")
 	return c
 }

@@ -96,8 +96,22 @@ const maxWorkers = 1024
 func newRoot() *cobra.Command {
 	g := new(shared)
 	root := &cobra.Command{
-		Use:           "weir",
-		Short:         "Watch network traffic, name its applications, find what is not normal",
+		Use:   "weir",
+		Short: "Watch network traffic, name its applications, find what is not normal",
+		Long: `weir watches network traffic and learns from it. It names the application behind every packet and flow with
+neural networks that it trains itself from labelled captures, and it raises explained alerts when the
+watched network stops behaving as it has learned.
+
+Learn from captures with weir train, or from a network as it is with weir learn; judge what was learned with
+weir eval; use it with weir run, on captures or on interfaces. What weir run --store keeps is asked with weir flows,
+weir top and weir alerts, or seen in a browser with weir run --http and weir serve.
+
+Data goes to stdout or to the file of -o, everything else to stderr. Captures need no root, interfaces the right to
+open packet sockets.`,
+		Example: `  weir train apps --data captures/
+  weir train anomaly -r normal.pcap --window 5s
+  weir run -r today.pcapng --apps apps --anomaly anomaly -o events.jsonl
+  sudo weir run -i eth0 --apps apps --anomaly anomaly --store history --http 127.0.0.1:8080`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(c *cobra.Command, args []string) error {
@@ -111,9 +125,10 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newFeatures(g), newFlows(g), newTrain(g), newLearn(g), newEval(g), newRun(g), newAlerts(g), newTop(g), newServe(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(),
-		newConfig(g),
+		newConfig(g), newMan(g),
 	)
 	wrapArgs(root)
+	g.completeValues(root)
 	return root
 }
 

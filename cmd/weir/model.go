@@ -17,7 +17,11 @@ import (
 )
 
 func newModel(g *shared) *cobra.Command {
-	c := &cobra.Command{Use: "model", Short: "List, show, export, import, compare, promote and roll back models"}
+	c := &cobra.Command{
+		Use: "model", Short: "List, show, export, import, compare, promote and roll back models",
+		Long: `A model is a directory of versions, NAME@VERSION, one of which is the live one: NAME alone means that. What is trained or
+imported becomes live, unless it is told not to. A weir run that watches takes a change over by itself.`,
+	}
 	c.AddCommand(newModelList(g), newModelShow(g), newModelExport(g), newModelImport(g), newModelCompare(g), newModelPromote(g), newModelRollback(g))
 	return c
 }
@@ -27,6 +31,8 @@ func newModelList(g *shared) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List all versions of all models; * marks the live ones",
+		Example: `  weir model list
+  weir model list --models /var/lib/weir/models --json`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			entries, err := g.registry().List()
 			if err != nil {
@@ -77,7 +83,9 @@ func newModelShow(g *shared) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show NAME[@VERSION]",
 		Short: "Show what a model is, what it was trained on and how well it did",
-		Args:  cobra.ExactArgs(1),
+		Example: `  weir model show apps
+  weir model show apps@20261122-1 --json`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := g.registry().Load(args[0])
 			if err != nil {
@@ -187,7 +195,10 @@ func newModelPromote(g *shared) *cobra.Command {
 	return &cobra.Command{
 		Use:   "promote NAME@VERSION",
 		Short: "Make a version the live one",
-		Args:  cobra.ExactArgs(1),
+		Long: `Make a version the live one, once it was loaded and found whole. A weir run that watches and was given the name alone takes it over
+within seconds; weir model rollback is the way back.`,
+		Example: `  weir model promote apps@20261122-2`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := g.registry().Promote(args[0]); err != nil {
 				return err
@@ -200,9 +211,11 @@ func newModelPromote(g *shared) *cobra.Command {
 
 func newModelRollback(g *shared) *cobra.Command {
 	return &cobra.Command{
-		Use:   "rollback NAME",
-		Short: "Make the version that was live before the live one again",
-		Args:  cobra.ExactArgs(1),
+		Use:     "rollback NAME",
+		Short:   "Make the version that was live before the live one again",
+		Long:    `Make the version that was live before the live one again. A weir run that watches takes it over within seconds.`,
+		Example: `  weir model rollback apps`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			version, err := g.registry().Rollback(args[0])
 			if err != nil {

@@ -40,6 +40,8 @@ func newModelExport(g *shared) *cobra.Command {
 with standard operators alone, and in its metadata labels and preprocessing. A safetensors file holds
 all weights by name and what the model is; 'weir model import' reads it on another machine, or after
 its weights were trained further elsewhere.`,
+		Example: `  weir model export apps --onnx packet.onnx
+  weir model export apps@20261122-1 --safetensors apps.safetensors`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if onnxFile == "" && tensorFile == "" {

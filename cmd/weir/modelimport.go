@@ -40,6 +40,8 @@ func newModelImport(g *shared) *cobra.Command {
 export --safetensors' wrote, with the weights that it has now. What kind of file it is shows its
 content. docs/formats.md says what networks can be read and what they are fed; what cannot be read is
 refused with the operator's name.`,
+		Example: `  weir model import net.onnx --labels labels.txt --name apps
+  weir model import apps.safetensors --no-promote`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return g.importModel(args[0], f) },
 	}

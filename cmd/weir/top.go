@@ -14,7 +14,11 @@ import (
 )
 
 func newTop(g *shared) *cobra.Command {
-	c := &cobra.Command{Use: "top", Short: "Who had most of the traffic that is stored: applications, hosts, ports"}
+	c := &cobra.Command{
+		Use: "top", Short: "Who had most of the traffic that is stored: applications, hosts, ports",
+		Long: `Sum up the flows of the history that weir run --store writes, while it runs or afterwards. Times are counted back from the newest that
+is stored.`,
+	}
 	c.AddCommand(
 		newTopBy(g, "apps", store.Apps, "application", "Sum up stored flows by application",
 			"Sum up the flows that are stored by application: the label of each, a row of its own for those unlike everything in training."),
@@ -36,6 +40,7 @@ func newTopBy(g *shared, name string, by store.Dimension, column, short, long st
 		Long: long + `
 A flow counts in the minute of its last packet, and answers are about whole minutes. Of each minute the 50 hosts and ports with
 most bytes are kept by name, of each hour 1,000; the others are summed up as the rest.`,
+		Example: "  weir top " + name + " --since 24h --limit 10",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return usageError{fmt.Errorf("--limit %d: must not be negative", limit)}

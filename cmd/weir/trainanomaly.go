@@ -21,7 +21,11 @@ import (
 )
 
 func newTrain(g *shared) *cobra.Command {
-	c := &cobra.Command{Use: "train", Short: "Train models"}
+	c := &cobra.Command{
+		Use: "train", Short: "Train models",
+		Long: `Train models from captures: of applications from labelled ones, of what is normal from normal ones. Each training makes a new
+version, which becomes the live one unless --no-promote is given.`,
+	}
 	c.AddCommand(newTrainApps(g), newTrainAnomaly(g))
 	return c
 }
@@ -62,6 +66,8 @@ func newTrainAnomaly(g *shared) *cobra.Command {
 		Long: `Train an anomaly detector from captures of normal traffic. What is in them is normal by
 definition: leave attacks out, with --until if they come later in the file. Interrupted with Ctrl-C,
 the same command goes on where it stopped.`,
+		Example: `  weir train anomaly -r normal.pcap --window 5s
+  weir train anomaly -r week.pcap --until +24h --window 5s --false-alarms-per-day 2`,
 		RunE: func(c *cobra.Command, _ []string) error { return g.trainAnomaly(c.Context(), f) },
 	}
 	f.in.flags(c)
@@ -71,13 +77,13 @@ the same command goes on where it stopped.`,
 	flags.StringVar(&f.model, "model", "anomaly", "name of the model")
 	flags.StringVar(&f.options.Profile, "profile", anomaly.Default, "detector: default, or paper")
 	flags.StringVar(&f.from, "from", "", "learn from this time on: RFC 3339, Unix seconds, or +DURATION after the first packet")
-	flags.StringVar(&f.until, "until", "", "learn up to this time, in the same forms")
+	flags.StringVar(&f.until, "until", "", "learn up to this time, in the forms of --from")
 	flags.Float64Var(&f.options.FalseAlarms, "false-alarms", 0, "share of normal windows that may raise an alert (default 0.01)")
 	flags.Float64Var(&f.options.PerDay, "per-day", 0, "false alarms a day instead of a share, by the highest scores seen alone")
 	flags.Float64Var(&f.options.Promise, "false-alarms-per-day", 0, "promise at most so many false alarms a day: the highest normal scores are fitted; what cannot be promised is refused")
 	flags.Float64Var(&f.options.Threshold, "threshold", 0, "fixed threshold of the score instead")
 	flags.IntVar(&f.options.Epochs, "epochs", 0, "passes over the windows (default by profile)")
-	flags.Uint64Var(&f.options.Seed, "seed", 1, "of everything random")
+	flags.Uint64Var(&f.options.Seed, "seed", 1, "seed of everything random")
 	flags.BoolVar(&f.fresh, "fresh", false, "do not go on from an interrupted run")
 	flags.StringVar(&f.report, "report", "", "file for the curves of loss, one HTML page")
 	flags.BoolVar(&f.noPromote, "no-promote", false, "keep the version that is live")

@@ -46,6 +46,8 @@ func newTrainApps(g *shared) *cobra.Command {
 		Long: `Train the packet network and the flow network from a directory of labelled captures
 (docs/formats.md tells the forms). The captures are split by capture and time: the latest of each
 label validate. Interrupted with Ctrl-C, the same command goes on where it stopped.`,
+		Example: `  weir train apps --data captures/
+  weir train apps --data captures/ --model office --profile paper --report training.html`,
 		RunE: func(c *cobra.Command, _ []string) error { return g.trainApps(c.Context(), f) },
 	}
 	flags := c.Flags()
@@ -61,7 +63,7 @@ label validate. Interrupted with Ctrl-C, the same command goes on where it stopp
 	flags.IntVar(&f.options.Batch, "batch", 0, "flows per step (default 64)")
 	flags.Float64Var(&f.options.Rate, "rate", 0, "peak learning rate (default 0.002)")
 	flags.IntVar(&f.options.Patience, "patience", 0, "epochs without improvement before stopping (default half of them, at least 5)")
-	flags.Uint64Var(&f.options.Seed, "seed", 1, "of everything random")
+	flags.Uint64Var(&f.options.Seed, "seed", 1, "seed of everything random")
 	flags.BoolVar(&f.options.Refit, "refit", true, "train again on all data once the number of epochs is known")
 	flags.BoolVar(&f.fresh, "fresh", false, "do not go on from an interrupted run")
 	flags.BoolVar(&f.noPromote, "no-promote", false, "keep the version that is live")

@@ -16,6 +16,9 @@ func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit, kernels and feature versions",
+		Long: `Print what a report of a fault should hold: the version and its commit, the kernels that this processor gets (WEIR_KERNEL chooses
+others), and the versions of the features that models must have been trained on.`,
+		Example: `  weir version`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			commit := "unknown"
 			if info, ok := debug.ReadBuildInfo(); ok {
