@@ -32,7 +32,7 @@ func TestDriftIsShown(t *testing.T) {
 		c.Hosts, c.History, c.Live = Loopback(listener.Addr().(*net.TCPAddr).Port), history, live
 		version, err := c.Models.Save(&model.Package{Manifest: model.Manifest{
 			Kind: model.Apps, Name: "apps", Profile: "default", Features: "f1", Labels: []string{"dns"}, Created: time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC),
-			Settings: json.RawMessage(`{"validation_confidences":{"count":120},"validation_novelty":{"count":120}}`),
+			Settings: json.RawMessage(`{"validation_confidences":{"count":120,"edges":[1,2,3]},"validation_novelty":{"count":30,"edges":[1,2,3]}}`),
 		}, Weights: map[string]safetensors.Tensor{"w": {Shape: []int{1}, Data: []float32{1}}}})
 		if err != nil {
 			t.Fatal(err)
@@ -100,7 +100,8 @@ func TestDriftIsShown(t *testing.T) {
 	b.text("Confidences: the model does not know what they were in training. It is of an earlier version")
 	b.text("Novelty: the model does not know what it was in training.")
 	tell(event.Models{Apps: knows}, nil)
-	b.text("Confidences: too few flows yet. It takes 200, and more where validation had few (it had 120).")
+	b.text("Confidences: too few flows yet. It takes 200, and more where training had few validation flows (there were 120).")
+	b.text("Novelty: training had too few validation flows (30) to compare with")
 	b.wait("!document.body.innerText.includes('Scores are')")
 	b.quiet()
 }

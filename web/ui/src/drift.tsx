@@ -21,8 +21,12 @@ const quantities = [
 type Quantity = (typeof quantities)[number];
 
 interface Reference {
+  edges: number[];
   count: number;
 }
+
+// Chance may give no more than this, or nothing is told: (bins − 1)(1/n + 1/m) for n values now and m in training.
+const mostChance = 0.1;
 
 // Drift shows what the models in use give now against what they gave for validation data when they were trained. Where no model is
 // in use it is not there.
@@ -67,7 +71,9 @@ function why(q: Quantity, settings: Record<string, Reference | undefined> | unde
   if (!settings) return `${capital(q.name)}: not known yet.`;
   const reference = settings[q.key];
   if (!reference) return `${capital(q.name)}: the model does not know what ${q.name === "novelty" ? "it was" : "they were"} in training. It is of an earlier version of weir, or imported; a newly trained one does.`;
-  return `${capital(q.name)}: too few ${q.of} yet. It takes 200, and more where validation had few (it had ${count(reference.count)}).`;
+  if (reference.edges.length === 0) return `${capital(q.name)}: all were the same in training, with which nothing can be compared.`;
+  if (reference.edges.length / reference.count >= mostChance) return `${capital(q.name)}: training had too few validation ${q.of} (${count(reference.count)}) to compare with: chance alone would tell of a change. Train with more.`;
+  return `${capital(q.name)}: too few ${q.of} yet. It takes 200, and more where training had few validation ${q.of} (there were ${count(reference.count)}).`;
 }
 
 // toward returns whether values of now are more often above those of training than below: 1, -1, or 0 for neither.
@@ -92,7 +98,7 @@ function sentence(q: Quantity, s: Shift): string {
 
 const width = 360;
 const height = 150;
-const at = { left: 40, right: 8, top: 8, bottom: 34 };
+const at = { left: 48, right: 8, top: 8, bottom: 34 };
 
 // range is the values of a bin in words.
 function range(s: Shift, i: number): string {
