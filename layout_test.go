@@ -22,7 +22,7 @@ var order = [][]string{
 	{"flow", "window"},
 	{"meter", "event", "evidence", "sink"},
 	{"classify", "anomaly"},
-	{"dataset", "evaluate", "store"},
+	{"dataset", "evaluate", "learn", "store"},
 	{"train", "sensor", "store/storetest", "web"},
 	{"cmd/weir", "lab", "bench/corpus", "bench/neural", "bench/path", "bench/training"},
 }

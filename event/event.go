@@ -237,11 +237,19 @@ type Stats struct {
 	Drops        map[string]uint64 `json:"drops"`
 	PacketRate   float64           `json:"packets_per_second"` // of traffic time, since the last stats event
 	BitRate      float64           `json:"bits_per_second"`
-	Shed         *Shed             `json:"shed,omitempty"`    // absent when there was time for all work
-	Capture      []Capture         `json:"capture,omitempty"` // live alone: each interface
-	Models       *Models           `json:"models,omitempty"`  // absent without models
-	Shadow       *Comparison       `json:"shadow,omitempty"`  // absent without models on trial
-	Drift        *Drift            `json:"drift,omitempty"`   // absent while it is not known
+	Shed         *Shed             `json:"shed,omitempty"`     // absent when there was time for all work
+	Capture      []Capture         `json:"capture,omitempty"`  // live alone: each interface
+	Models       *Models           `json:"models,omitempty"`   // absent without models
+	Shadow       *Comparison       `json:"shadow,omitempty"`   // absent without models on trial
+	Drift        *Drift            `json:"drift,omitempty"`    // absent while it is not known
+	Learning     *Learning         `json:"learning,omitempty"` // absent while nothing is learned from the dashboard
+}
+
+// Learning tells how far learning from a run is.
+type Learning struct {
+	Phase   string  `json:"phase"`   // watching, review, training, trained, live
+	Windows int     `json:"windows"` // collected
+	Share   float64 `json:"share"`   // of watching or training that is done, 0 to 1
 }
 
 // Models tells which models are in use, and how often that changed since the start.

@@ -133,7 +133,8 @@ type Meter struct {
 
 	counters Counters // of what was decoded
 	time     streamTime
-	open     int64 // windows that begin before this time have closed
+	open     int64        // windows that begin before this time have closed
+	before   window.Stats // of windows that are counted no more
 
 	sweepFrom, sweepTo int64 // the second of the last sweep
 	few                few
@@ -391,6 +392,7 @@ func (m *Meter) Counters() Counters {
 	}
 	if m.series != nil {
 		c.Window = m.series.Stats()
+		c.Window.Add(&m.before)
 	}
 	return c
 }

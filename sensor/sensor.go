@@ -9,6 +9,7 @@ package sensor
 
 import (
 	"math"
+	"net/netip"
 	"time"
 
 	"github.com/weirnet/weir/anomaly"
@@ -18,7 +19,7 @@ import (
 	"github.com/weirnet/weir/evidence"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
-	"github.com/weirnet/weir/packet"
+	"github.com/weirnet/weir/window"
 )
 
 // Config says what a sensor runs. Without models it writes flows and statistics alone.
@@ -32,8 +33,9 @@ type Config struct {
 	ShadowAnomaly     *anomaly.Model
 	ShadowAnomalyName string
 
-	Emit    func(*event.Event) error
-	Capture func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
+	Emit     func(*event.Event) error
+	OnWindow func(*window.Window)   // sees every window that closes, before it is judged; nil: nobody does
+	Capture  func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
 	// Suppress says which exclusion an alert falls under, 0 for none; it is asked when a window has closed. nil: there are none.
 	Suppress func(*event.Alert) (exclusion int64)
 }
@@ -61,6 +63,8 @@ type Sensor struct {
 	sources  sources
 	recent   recent
 	samples  samples
+	counted  time.Duration      // length of the windows that are counted; 0: none are
+	home     []netip.Prefix     // of them
 	judged   int                // windows that the detector has seen since it knew none
 	evidence *evidence.Recorder // nil: none is kept
 	last     lastStats
@@ -89,21 +93,10 @@ func New(cfg Config, workers int) (*Sensor, error) {
 	if cfg.Anomaly != nil {
 		s.detector = cfg.Anomaly.NewDetector()
 		s.drifts.anewAnomaly(cfg.Anomaly)
-		m.Window, m.Home = cfg.Anomaly.Length, cfg.Anomaly.Home
-		m.OnWindow = s.window
-		s.sources.length, s.samples.length = m.Window, m.Window
 		s.recent.replay = cfg.Anomaly.NewDetector()
-		m.OnPacket = func(_ uint64, nanos int64, h *packet.Headers, counted bool) {
-			p := &s.batch[s.at]
-			s.at++
-			if counted {
-				s.sources.add(s.file, nanos)
-				s.samples.add(nanos, h)
-				if s.evidence != nil {
-					s.evidence.Packet(p)
-				}
-			}
-		}
+		w := s.windows(cfg.Anomaly.Length, cfg.Anomaly.Home)
+		m.Window, m.Home, m.OnWindow, m.OnPacket = w.Length, w.Home, w.OnWindow, w.OnPacket
+		s.begin(&w)
 	}
 	if cfg.Apps == nil {
 		m.Flow.OpeningPackets = -1

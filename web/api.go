@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/learn"
 	"github.com/weirnet/weir/model"
 	"github.com/weirnet/weir/store"
 )
@@ -60,6 +61,14 @@ var operations = []route{
 	{"GET", "/models/{name}/{version}", (*Server).model, false},
 	{"POST", "/models/{name}/promote", (*Server).promote, false},
 	{"POST", "/models/{name}/rollback", (*Server).rollback, false},
+	{"GET", "/learn", (*Server).learn, false},
+	{"POST", "/learn/start", (*Server).learnStart, false},
+	{"POST", "/learn/enough", (*Server).learnEnough, false},
+	{"POST", "/learn/windows", (*Server).learnWindows, false},
+	{"POST", "/learn/train", (*Server).learnTrain, false},
+	{"POST", "/learn/cancel", (*Server).learnCancel, false},
+	{"POST", "/learn/promote", (*Server).learnPromote, false},
+	{"POST", "/learn/discard", (*Server).learnDiscard, false},
 	{"GET", "/trials", (*Server).trials, true},
 	{"POST", "/links", (*Server).newLink, false},
 }
@@ -108,6 +117,10 @@ func (s *Server) answer(op *route, w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, bad.Error())
 	case errors.Is(err, store.ErrUnknown), errors.Is(err, store.ErrNoExclusion), errors.Is(err, errNoPackets), errors.Is(err, model.ErrNotFound):
 		fail(w, http.StatusNotFound, err.Error())
+	case errors.Is(err, learn.ErrInput):
+		fail(w, http.StatusBadRequest, strings.TrimPrefix(err.Error(), learn.ErrInput.Error()+": "))
+	case errors.Is(err, learn.ErrPhase):
+		fail(w, http.StatusConflict, strings.TrimPrefix(err.Error(), learn.ErrPhase.Error()+": "))
 	case errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrMismatch):
 		fail(w, http.StatusConflict, err.Error())
 	default:

@@ -219,8 +219,8 @@ func (w *weir) stop(t *testing.T) {
 	}
 }
 
-// learn trains small models on some of the samples.
-func learn(t *testing.T, program, models string) {
+// trainSmall trains small models on some of the samples.
+func trainSmall(t *testing.T, program, models string) {
 	t.Helper()
 	samples, err := filepath.Abs("../samples")
 	if err != nil {
@@ -276,7 +276,7 @@ func TestLiveReplay(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-tags", "ui", "-o", program, "../cmd/weir").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	learn(t, program, models)
+	trainSmall(t, program, models)
 	versions, err := filepath.Glob(filepath.Join(models, "anomaly", "2*-1"))
 	if err != nil || len(versions) != 1 {
 		t.Fatal(versions, err)

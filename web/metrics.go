@@ -48,6 +48,13 @@ func (s *Server) appendMetrics(dst []byte) []byte {
 	if s.cfg.Live != nil {
 		x.live(s.cfg.Live)
 	}
+	if s.cfg.Learn != nil {
+		phase, windows, share := s.cfg.Learn.Counts()
+		x.family("weir_learning_phase", "gauge", "1 for the phase that learning from the dashboard is in.")
+		x.sample("weir_learning_phase", "phase", string(phase), 1)
+		x.gauge("weir_learning_windows", "Windows collected to learn from.", float64(windows))
+		x.gauge("weir_learning_progress_ratio", "Share of the watching or the training that is done.", share)
+	}
 	return x.text
 }
 

@@ -31,6 +31,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/learn"
 	"github.com/weirnet/weir/model"
 	"github.com/weirnet/weir/store"
 )
@@ -43,6 +44,8 @@ type Config struct {
 	History store.Reader   // what was seen
 	Models  model.Registry // versions, to look at and to promote
 	InUse   []string       // NAME@VERSION of the models that label and score now
+
+	Learn *learn.Learner // of what is watched; nil: nothing can be learned
 
 	Explain func(*event.Alert) string // the plain sentence of an alert
 	Group   Grouper                   // of novel flows; nil: NearestLabel

@@ -17,6 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/learn"
 	"github.com/weirnet/weir/model"
 	"github.com/weirnet/weir/nn/safetensors"
 	"github.com/weirnet/weir/store"
@@ -157,7 +158,8 @@ func TestDescription(t *testing.T) {
 	if err := compiler.AddResource("openapi.json", parsed); err != nil {
 		t.Fatal(err)
 	}
-	s := newTest(t, nil)
+	teacher := taught(t)
+	s := newTest(t, func(c *Config) { c.Learn = teacher })
 	tests := []struct {
 		method, route, path, body string
 		status                    int
@@ -226,6 +228,28 @@ func TestDescription(t *testing.T) {
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20261123-1"}`, 200, `"live":"apps@20261123-1"`},
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"../x"}`, 400, "use letters"},
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20260101-1"}`, 404, "not found"},
+		{"GET", "/learn", "/learn", "", 200, `"phase":"review"`},
+		{"GET", "/learn", "/learn", "", 200, `"features":[{`},
+		{"GET", "/learn", "/learn?x=1", "", 400, "no parameter"},
+		{"POST", "/learn/windows", "/learn/windows", `{"start":100,"end":101,"use":true}`, 200, `"chosen":1`},
+		{"POST", "/learn/windows", "/learn/windows", `{"start":1e12,"end":101,"use":true}`, 400, "Unix seconds"},
+		{"POST", "/learn/windows", "/learn/windows", `{"start":900,"end":901,"use":true}`, 400, "no window"},
+		{"POST", "/learn/start", "/learn/start", `{"seconds":60}`, 409, "discard it first"},
+		{"POST", "/learn/promote", "/learn/promote", "", 409, "nothing is trained"},
+		{"POST", "/learn/cancel", "/learn/cancel", "", 409, "nothing is trained"},
+		{"POST", "/learn/enough", "/learn/enough", "", 409, "no windows"},
+		{"POST", "/learn/train", "/learn/train", `{"epochs":-1}`, 400, "passes"},
+		{"POST", "/learn/train", "/learn/train", `{"false_alarms_per_day":1}`, 200, `"phase":"tra`},
+		{"GET", "/learn", "/learn", "", 200, `"ref":"office@1"`},
+		{"POST", "/learn/promote", "/learn/promote", "", 200, `"phase":"live"`},
+		{"POST", "/learn/start", "/learn/start", `{"seconds":60}`, 400, "want 100ms"},
+		{"POST", "/learn/start", "/learn/start", `{"seconds":60,"window":1,"home":["ten"]}`, 400, "home network"},
+		{"POST", "/learn/start", "/learn/start", `{"seconds":1e30}`, 400, "want a number"},
+		{"POST", "/learn/start", "/learn/start", `{"seconds":60,"window":1,"home":["10.0.0.0/8"]}`, 200, `"want":60`},
+		{"POST", "/learn/enough", "/learn/enough", "", 200, `"phase":"review"`},
+		{"POST", "/learn/train", "/learn/train", `{}`, 200, `"phase":"tra`},
+		{"POST", "/learn/discard", "/learn/discard", "", 200, `"phase":"idle"`},
+		{"POST", "/learn/discard", "/learn/discard", "", 409, "nothing to discard"},
 		{"GET", "/trials", "/trials", "", 200, `"pairs":[{"live":"dns","model":"http","flows":20}]`},
 		{"GET", "/trials", "/trials?since=2026-11-20T00:00:00Z&until=2026-11-21T00:00:00Z", "", 200, `{"apps":[],"anomaly":[]}`},
 		{"GET", "/trials", "/trials?model=x", "", 400, "no parameter"},
@@ -234,6 +258,9 @@ func TestDescription(t *testing.T) {
 	tried := map[string]bool{"GET /events": true} // TestFollow
 	for _, test := range tests {
 		tried[test.method+" "+test.route] = true
+		if strings.Contains(test.has, "office@1") {
+			waitFor(t, teacher, learn.Trained)
+		}
 		r := ask(t, s, test.method, prefix+test.path, test.body)
 		data := read(t, r)
 		name := fmt.Sprintf("%s %s %s", test.method, test.path, test.body)

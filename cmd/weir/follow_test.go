@@ -101,7 +101,7 @@ func scriptSameCounts(ts *testscript.TestScript, neg bool, args []string) {
 				counts[i] = e.Stats
 			}
 		}
-		for _, of := range []string{"models", "drift", "alerts", "novel_flows", "packets_per_second", "bits_per_second"} {
+		for _, of := range []string{"models", "learning", "drift", "alerts", "novel_flows", "packets_per_second", "bits_per_second"} {
 			delete(counts[i], of)
 		}
 	}

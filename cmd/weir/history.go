@@ -83,6 +83,14 @@ func (h *history) passing() (err error) {
 	return err
 }
 
+// asked is the directory of a history that was asked for, "" without one.
+func (h *history) asked() string {
+	if h.gone {
+		return ""
+	}
+	return h.dir
+}
+
 // passingBytes bounds a history that nobody asked for.
 const passingBytes = 1 << 30
 

@@ -87,6 +87,7 @@ func TestScripts(t *testing.T) {
 			"halfway":    scriptHalfway,
 			"samescores": scriptSameScores,
 			"followed":   scriptFollowed,
+			"taught":     scriptTaught,
 			"samecounts": scriptSameCounts,
 		},
 		RequireUniqueNames: true,

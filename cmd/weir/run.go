@@ -45,6 +45,7 @@ func newRunner(g *shared) *runner {
 		at                         pace
 		promoted                   follow
 		manner                     service
+		lesson                     lessons
 		trial                      shadowFlags
 		alive                      pulse
 		send                       sinks
@@ -148,11 +149,15 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil { // as the user that live.open has become
 				return finish(finishPage(live.explain(err)))
 			}
-			cfg.Emit = manner.beside(send.counted(keep.beside(dash.beside(send.beside(cfg.Emit))))) // losses are in stats before anyone looks
+			if err := lesson.start(g, &dash, &cfg, detector, &in, &promoted, sources, watching, keep.asked()); err != nil {
+				return finish(finishPage(errors.Join(live.explain(err), keep.close())))
+			}
+			defer lesson.close()
+			cfg.Emit = manner.beside(lesson.told(send.counted(keep.beside(dash.beside(send.beside(cfg.Emit)))))) // losses are in stats before anyone looks
 			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
-			if err := dash.start(g, alive.shown(dash.shown(&cfg, &keep, &proof, sources))); err != nil {
+			if err := dash.start(g, alive.shown(dash.shown(&cfg, &keep, &proof, &lesson, sources))); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
 			s, err := sensor.New(cfg, g.workers)
@@ -174,15 +179,16 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				}
 				alive.begin()
 				manner.watch(c.Context(), shownSource(sources))
-				readErr = live.watch(c.Context(), g, s, promoted.before(g, s, alive.beside(send.flush(w.Flush))))
+				readErr = live.watch(c.Context(), g, s, lesson.before(s, promoted.before(g, s, alive.beside(send.flush(w.Flush)))))
 			} else {
 				alive.begin()
 				manner.watch(c.Context(), shownSource(sources))
-				readErr = in.read(c.Context(), s.Wait, promoted.around(g, s, at.slow(c.Context(), s)))
+				readErr = in.read(c.Context(), s.Wait, lesson.around(s, promoted.around(g, s, at.slow(c.Context(), s))))
 			}
 			manner.settle()
 			kept := errors.Join(keep.read(readErr), proof.read(readErr, s))
 			summary, err := s.Close()
+			lesson.end()
 			if err := finish(errors.Join(err, kept, proof.close(), keep.end(), w.Flush())); err != nil {
 				return finishPage(errors.Join(err, dash.close(), keep.close()))
 			}

@@ -64,7 +64,57 @@ export interface State {
   stats?: Stats;
   apps?: Total[];
   alerts: Brief[];
+  learn?: LearnState;
   skipped: number;
+}
+
+export interface StandsOut {
+  start: number;
+  end: number;
+  windows: number;
+  used: boolean;
+  odd: boolean;
+  what: string;
+  features: { name: string; value: number; usual: number }[];
+}
+
+export interface LearnState {
+  possible: boolean;
+  phase: "idle" | "watching" | "review" | "training" | "trained" | "live";
+  model: string;
+  in_use: string;
+  window: number;
+  fixed: boolean;
+  want: number;
+  seen: number;
+  windows: number;
+  lost: number;
+  odd: number;
+  chosen: number;
+  left: number;
+  hours: number[];
+  stands: StandsOut[];
+  more: number;
+  warning: string;
+  done: number;
+  of: number;
+  result: {
+    ref: string;
+    windows: number;
+    left: number;
+    threshold: number;
+    promise: string;
+    per_day: number;
+    alarms: number;
+    alarms_left: number;
+    live: string;
+    live_alarms: number;
+    live_alarms_left: number;
+    live_missing: string;
+  } | null;
+  taken: boolean;
+  told: string;
+  change: number;
 }
 
 export interface Status {
