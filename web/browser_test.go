@@ -412,7 +412,7 @@ func TestLiveReplay(t *testing.T) {
 	b.wait("document.querySelector('tbody')?.rows.length === 3")
 	b.do(chromedp.Click(button("Promote")))
 	b.do(chromedp.Click(button("Yes")))
-	b.text("is live: a weir that watches")
+	b.text("is live: what is watched here does not take it over") // a capture that is stored
 	b.do(chromedp.Click(chromedp.Search(`//tr[td[text()="anomaly"]]//button[.="Roll back"]`)), chromedp.Click(button("Yes")))
 	b.text(first + " is live")
 	b.do(chromedp.Click(chromedp.Search(`//tr[td[text()="apps"]]`)))

@@ -45,6 +45,9 @@ type Config struct {
 	Models  model.Registry // versions, to look at and to promote
 	InUse   []string       // NAME@VERSION of the models that label and score now
 
+	// Follows reports whether what is watched takes over the versions of a model that are promoted. nil: it does not.
+	Follows func(name string) bool
+
 	Learn *learn.Learner // of what is watched; nil: nothing can be learned
 
 	Explain func(*event.Alert) string // the plain sentence of an alert

@@ -71,6 +71,7 @@ func newTest(t *testing.T, change func(*Config)) *Server {
 	}
 	cfg := Config{
 		Version: "test", Source: "test.pcap", Live: live, History: history, Models: models, InUse: []string{"apps@20261122-1"},
+		Follows: func(name string) bool { return name == "apps" },
 		Explain: func(a *event.Alert) string {
 			return fmt.Sprintf("%s from %s", a.Features[0].Name, a.Top.Sources[0].Name)
 		},
@@ -225,7 +226,7 @@ func TestDescription(t *testing.T) {
 		{"GET", "/models/{name}/{version}", "/models/..%2f..%2fetc/passwd", "", 400, "use letters"},
 		{"POST", "/models/{name}/rollback", "/models/apps/rollback", "", 200, `"live":"apps@20261122-1"`},
 		{"POST", "/models/{name}/rollback", "/models/apps/rollback", "", 404, "no earlier"},
-		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20261123-1"}`, 200, `"live":"apps@20261123-1"`},
+		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20261123-1"}`, 200, `"live":"apps@20261123-1","follows":true`},
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"../x"}`, 400, "use letters"},
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20260101-1"}`, 404, "not found"},
 		{"GET", "/learn", "/learn", "", 200, `"phase":"review"`},

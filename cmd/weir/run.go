@@ -157,7 +157,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
-			if err := dash.start(g, alive.shown(dash.shown(&cfg, &keep, &proof, &lesson, sources))); err != nil {
+			if err := dash.start(g, alive.shown(dash.shown(&cfg, &keep, &proof, &lesson, &promoted, sources))); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
 			s, err := sensor.New(cfg, g.workers)
