@@ -28,6 +28,7 @@ type Classifier struct {
 	first  []flow.Payload // scratch
 	effort atomic.Uint32  // an Effort
 	shed   shed
+	novel  Embedded // see Novel
 }
 
 // maxFree bounds the tracks that are kept for the next flows.
@@ -194,6 +195,9 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 	if c.model.Arch.Flow {
 		label.Source = flow.FromFlow
 	}
+	if label.Novel {
+		c.novel = c.model.embed(t)
+	}
 	c.tracks[tag-1] = nil
 	c.tags = append(c.tags, tag)
 	if len(c.free) < maxFree {
@@ -201,6 +205,13 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 	}
 	return label, label.Class != before.Class || label.Source != before.Source || label.Novel != before.Novel
 }
+
+// Novel returns where the flow lies that was found novel last.
+func (c *Classifier) Novel() Embedded { return c.novel }
+
+// Opening returns the opening that the last packet joined, which Packet looked at. It is valid until the next call of Packet, and its
+// payloads are the table's.
+func (c *Classifier) Opening() []flow.Payload { return c.first }
 
 // track returns the track of a flow, which the flow's tag tells.
 func (c *Classifier) track(f flow.Ref) *Track {

@@ -29,6 +29,8 @@ type Settings struct {
 	PacketTemperature float64 `json:"packet_temperature"`
 	FlowTemperature   float64 `json:"flow_temperature"`
 	Novelty           Novelty `json:"novelty"`
+	// Embedding tells flows apart that are of no label; nil in models that were made before it was fitted.
+	Embedding *Embedding `json:"embedding,omitempty"`
 	// Tunnels says that training looked into tunnels (meter.Config.Tunnels): service must as well.
 	Tunnels bool `json:"tunnels,omitempty"`
 	// Int8 is what rounding to int8 costs; nil in models that were made before it was measured,
@@ -90,10 +92,13 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	if err := s.Novelty.load(weights, s.Arch.StateSize()); err != nil {
 		return nil, err
 	}
+	if err := s.Embedding.load(weights, &s.Arch); err != nil {
+		return nil, err
+	}
 	imported := map[string]bool{}
 	s.Arch.Imported.weights(func(name string, _ []int, _ []float32) { imported[name] = true })
 	for _, name := range nn.Unknown(params, weights) {
-		if !s.Novelty.has(name) && !imported[name] {
+		if !s.Novelty.has(name) && !s.Embedding.has(name) && !imported[name] {
 			return nil, fmt.Errorf("classify: tensor %q belongs to nothing in the model", name)
 		}
 	}
@@ -116,6 +121,7 @@ func (m *Model) Save() (settings []byte, weights map[string]safetensors.Tensor, 
 		weights[name] = safetensors.Tensor{Shape: shape, Data: values}
 	})
 	m.Novelty.save(weights)
+	m.Settings.Embedding.save(weights)
 	settings, err = json.Marshal(m.Settings)
 	return settings, weights, err
 }

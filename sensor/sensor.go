@@ -32,6 +32,8 @@ type Config struct {
 	ShadowAnomaly     *anomaly.Model
 	ShadowAnomalyName string
 
+	Samples SampleConfig // of flows, to learn from
+
 	Emit    func(*event.Event) error
 	Capture func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
 	// Suppress says which exclusion an alert falls under, 0 for none; it is asked when a window has closed. nil: there are none.
@@ -50,6 +52,7 @@ type Sensor struct {
 	classes  classes
 	promoted event.Models
 	shadow   shadow
+	sampling sampling
 	before   classify.Shed // of classifiers that are no longer in use
 	summary  Summary
 	labelled uint64 // flows that ended with a label
@@ -112,7 +115,10 @@ func New(cfg Config, workers int) (*Sensor, error) {
 		if cfg.Apps == nil {
 			return &ended
 		}
-		w := &labelledFlows{endedFlows: ended}
+		w := &labelledFlows{endedFlows: ended, samples: cfg.Samples}
+		if cfg.Samples.Recent > 0 {
+			w.recent = newOpenings(cfg.Samples.Recent / max(workers, 1))
+		}
 		w.use(cfg.Apps, s.classes.of(cfg.Apps))
 		if cfg.ShadowApps != nil {
 			w.trial = &trial{model: cfg.ShadowApps, engine: cfg.ShadowApps.Engine()}
@@ -164,6 +170,9 @@ func (s *Sensor) found(e *event.Event) {
 	if e.Type == event.TypeShadow {
 		s.shadow.flow(e.Shadow)
 	}
+	if e.Type == event.TypeLabel && e.Label.Sample != nil && !s.sampling.take(e.Nanos) {
+		e.Label.Sample = nil
+	}
 	s.emit(e)
 }
 
@@ -187,6 +196,9 @@ func (s *Sensor) stats(now int64) {
 		for reason, n := range s.evidence.Lost() {
 			st.Drops[reason] = n
 		}
+	}
+	if s.sampling.lost > 0 {
+		st.Drops[lostSamples] = s.sampling.lost
 	}
 	if s.cfg.Capture != nil {
 		st.Capture = s.cfg.Capture()
@@ -221,6 +233,9 @@ type labelledFlows struct {
 	classifiers []*classify.Classifier // the one for flows that begin first, then those that have flows yet
 	flow        flow.Flow              // of the packet at hand, reused
 	trial       *trial                 // nil: no model is
+	samples     SampleConfig
+	recent      *openings // nil: none are kept
+	encoded     []byte    // the opening of the flow that was decided last, see openings
 }
 
 // Packet implements meter.PacketHandler.
@@ -229,19 +244,24 @@ func (w *labelledFlows) Packet(p *meter.Packet) {
 	if len(w.classifiers) > 1 {
 		c = w.of(p.Flow.Label().Class)
 	}
+	learned := (w.samples.Novel || w.recent != nil) && p.Joined && !p.Flow.Final()
 	tried := w.trial != nil && p.Joined && !p.Flow.Final()
 	if tried {
 		w.trial.opening = p.Flow.Opening(w.trial.opening[:0])
 	}
 	changed := c.Packet(p)
-	if changed {
+	learned = learned && p.Flow.Final()
+	tried = tried && p.Flow.Final()
+	if changed || learned || tried {
 		p.Flow.Record(&w.flow)
-		w.label(&w.flow, p.Capture.Nanos, p.Ordinal)
 	}
-	if tried && p.Flow.Final() {
-		if !changed {
-			p.Flow.Record(&w.flow)
-		}
+	if learned {
+		w.decided(&w.flow, c.Opening())
+	}
+	if changed {
+		w.label(&w.flow, c, p.Capture.Nanos, p.Ordinal)
+	}
+	if tried {
 		w.try(&w.flow, w.trial.opening, p.Capture.Nanos, p.Ordinal)
 	}
 }
@@ -249,8 +269,13 @@ func (w *labelledFlows) Packet(p *meter.Packet) {
 // Ended implements meter.Handler.
 func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
 	open := !f.Label.Final
-	if w.of(f.Label.Class).Ended(f) {
-		w.label(f, f.Last, at)
+	c := w.of(f.Label.Class)
+	changed := c.Ended(f)
+	if open && (w.samples.Novel || w.recent != nil) {
+		w.decided(f, f.Opening)
+	}
+	if changed {
+		w.label(f, c, f.Last, at)
 	}
 	if w.trial != nil && open && len(f.Opening) > 0 {
 		w.try(f, f.Opening, f.Last, at)
@@ -258,10 +283,11 @@ func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
 	w.endedFlows.Ended(f, at)
 }
 
-func (w *labelledFlows) label(f *flow.Flow, nanos int64, at uint64) {
+func (w *labelledFlows) label(f *flow.Flow, c *classify.Classifier, nanos int64, at uint64) {
 	app, model := w.classes.app(f)
 	w.queue.Put(at, f.FirstPacket, &event.Event{Nanos: nanos, Type: event.TypeLabel, Tuple: event.TupleOf(f), Label: &event.Label{
 		App: app, Confidence: float64(f.Label.Confidence), Source: f.Label.Source.String(),
 		Packets: int(f.Label.Packets), Novel: f.Label.Novel, Model: model,
+		Sample: w.sample(f, c),
 	}})
 }

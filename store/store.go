@@ -85,6 +85,7 @@ type Reader interface {
 	RemoveExclusion(ctx context.Context, id int64) error
 	// Suppressed yields the alerts that exclusions suppressed, in order of time.
 	Suppressed(ctx context.Context, q SuppressedQuery) iter.Seq2[*Suppressed, error]
+	Labeller
 }
 
 var (
@@ -127,7 +128,9 @@ type Position struct {
 type Policy struct {
 	Age   time.Duration // 0: of any age. Counts back from Now
 	Bytes int64         // of the directory; 0: any
-	Now   int64         // the time that Age counts from, nanoseconds since the Unix epoch
+	// Bytes of samples that bear no correction; 0: any. There are never more than MaxSamples.
+	Samples int64
+	Now     int64 // the time that Age counts from, nanoseconds since the Unix epoch
 }
 
 // Removed is what a policy cost.
@@ -135,11 +138,12 @@ type Removed struct {
 	Flows   int64
 	Windows int64
 	Alerts  int64
+	Samples int64 // that bore no correction
 	Before  int64 // nothing older is left of what was removed, nanoseconds since the Unix epoch
 }
 
 // Any reports whether anything was removed.
-func (r Removed) Any() bool { return r.Flows > 0 || r.Windows > 0 || r.Alerts > 0 }
+func (r Removed) Any() bool { return r.Flows > 0 || r.Windows > 0 || r.Alerts > 0 || r.Samples > 0 }
 
 // Info tells what a store holds.
 type Info struct {
