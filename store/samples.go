@@ -12,6 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/internal/lock"
 )
 
 // samplesFile is the name of the database of samples. It is one of its own since it holds payload: it is for its owner alone, and removing it
@@ -627,4 +628,13 @@ func (w *DiskWriter) retainSamples(ctx context.Context, p Policy) (r Removed, er
 		s.added, s.retained = false, hour
 	}
 	return r, err
+}
+
+// Written reports whether a process writes to the store now.
+func (d *Disk) Written() bool {
+	f, err := lock.File(d.path("lock"))
+	if err == nil {
+		f.Close()
+	}
+	return errors.Is(err, lock.ErrInUse)
 }

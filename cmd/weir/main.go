@@ -113,7 +113,7 @@ func newRoot() *cobra.Command {
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "no progress and no summary on stderr")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newFeatures(g), newFlows(g), newTrain(g), newLearn(g), newEval(g), newRun(g), newAlerts(g), newTop(g), newServe(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(),
+		newFeatures(g), newFlows(g), newTrain(g), newLearn(g), newEval(g), newRun(g), newAlerts(g), newLabels(g), newTop(g), newServe(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(),
 	)
 	wrapArgs(root)
 	return root
