@@ -13,7 +13,8 @@ import (
 // network's encodings, its last layer before the class scores, seen from the mean of all training flows. Without that centre all
 // directions are alike, since encodings are not negative. Two flows are as similar as the cosine of the angle between them.
 type Embedding struct {
-	// Similarity is what only one in a hundred pairs of validation flows of different applications reaches; 0: not known.
+	// Similarity is what only one in a hundred pairs of validation flows of different applications reaches, at least 0.8; 0: not
+	// known.
 	Similarity float64 `json:"similarity"`
 
 	size   int
@@ -77,8 +78,8 @@ func FitEmbedding(flows []Encoded, classes int) Embedding {
 const (
 	pairedFlows   = 1500
 	pairsAbove    = 0.01
-	minSimilarity = 0.5
-	maxSimilarity = 0.98
+	minSimilarity = 0.8 // training draws known applications apart, not others: below it those run together (docs/rationale.md)
+	maxSimilarity = 0.95
 )
 
 // SetSimilarity sets the similarity from validation flows, of which it takes as many as can be paired in time, evenly.

@@ -162,7 +162,7 @@ const (
 	groupParts = 5       // servers, ports and applications told of a group
 )
 
-// defaultLimit is the similarity from which flows are alike where the model does not tell: on the sample captures, the limits of models lie around it.
+// defaultLimit is the similarity from which flows are alike where the model does not tell: the least of those that do.
 const defaultLimit = 0.8
 
 // Cosine returns the similarity of two embeddings, -1 to 1; 0 when they cannot be compared.
