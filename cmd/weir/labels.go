@@ -314,7 +314,7 @@ func newLabelsForget(g *shared) *cobra.Command {
 		Use:   "forget",
 		Short: "Remove the payload that is kept of flows without a label",
 		Long: `Remove what is kept of flows unlike everything in training that have no label: payloads and groups. With --all, the payloads of labelled
-flows go too; the labels stay. What is removed is overwritten. weir run --samples-bytes 0 --samples-memory 0 keeps none.`,
+flows go too; the labels stay. What is removed is overwritten. weir run --samples=false keeps none.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, _, err := asked.open(c.Context())

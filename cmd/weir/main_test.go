@@ -83,6 +83,8 @@ func TestScripts(t *testing.T) {
 			"samescores": scriptSameScores,
 			"followed":   scriptFollowed,
 			"samecounts": scriptSameCounts,
+			"private":    scriptPrivate,
+			"flowid":     scriptFlowID,
 		},
 		RequireUniqueNames: true,
 	})

@@ -14,6 +14,7 @@ import (
 
 // sampleFlags say what a run keeps of flows for people to name and models to learn from.
 type sampleFlags struct {
+	keep   bool
 	bytes  byteSize
 	memory byteSize
 
@@ -22,16 +23,17 @@ type sampleFlags struct {
 
 func (f *sampleFlags) flags(c *cobra.Command) {
 	f.bytes, f.memory = 256<<20, 64<<20
-	c.Flags().Var(&f.bytes, "samples-bytes", "size of what the history keeps of flows unlike training, to group, name and learn them: their first payloads, for their owner alone; 0: nothing")
-	c.Flags().Var(&f.memory, "samples-memory", "memory for the first payloads of the flows that were decided last, so that those whose label is corrected can be learned; 0: none")
+	c.Flags().BoolVar(&f.keep, "samples", true, "keep the first payloads of flows that may be named, to learn from; --samples=false keeps no payload")
+	c.Flags().Var(&f.bytes, "samples-bytes", "size on disk, in the history and for its owner alone, of those of flows unlike training that have no name; the oldest go first")
+	c.Flags().Var(&f.memory, "samples-memory", "memory for those of the flows that were decided last, kept when their label is corrected")
 }
 
 // apply has a sensor tell and remember what the history takes.
 func (f *sampleFlags) apply(cfg *sensor.Config, keep *history) {
-	if keep.dir == "" || cfg.Apps == nil {
+	if !f.keep || keep.dir == "" || cfg.Apps == nil {
 		return
 	}
-	cfg.Samples = sensor.SampleConfig{Novel: f.bytes > 0, Recent: int(f.memory)}
+	cfg.Samples = sensor.SampleConfig{Novel: true, Recent: int(f.memory)}
 	keep.samples = int64(f.bytes)
 }
 
