@@ -57,7 +57,6 @@ type openings struct {
 	mu    sync.Mutex
 	ring  []byte // openings, one behind the other
 	next  int    // place of the next one
-	byID  map[uint64]uint64
 	queue []kept // by number, modulo its length; the oldest is number first
 	first uint64
 	last  uint64 // number behind the newest
@@ -73,7 +72,7 @@ type kept struct {
 // newOpenings returns room for so many bytes of openings. The memory is touched as it is needed.
 func newOpenings(bytes int) *openings {
 	const least = 256 // bytes that openings have on the mean, or more of them than the queue holds are forgotten early
-	return &openings{ring: make([]byte, bytes), queue: make([]kept, max(bytes/least, 1)), byID: map[uint64]uint64{}}
+	return &openings{ring: make([]byte, bytes), queue: make([]kept, max(bytes/least, 1))}
 }
 
 // add remembers an encoded opening.
@@ -86,41 +85,33 @@ func (o *openings) add(id uint64, start int64, opening []byte) {
 	if o.next+len(opening) > len(o.ring) {
 		// Those that lie between here and the end are the oldest ones.
 		for o.first < o.last && o.at(o.first).from >= o.next {
-			o.forget()
+			o.first++
 		}
 		o.next = 0
 	}
 	to := o.next + len(opening)
 	for o.first < o.last && (o.last-o.first == uint64(len(o.queue)) || o.at(o.first).from < to && o.at(o.first).to > o.next) {
-		o.forget()
+		o.first++
 	}
 	copy(o.ring[o.next:], opening)
 	*o.at(o.last) = kept{id, start, o.next, to}
-	o.byID[id] = o.last
 	o.last++
 	o.next = to
 }
 
 func (o *openings) at(n uint64) *kept { return &o.queue[n%uint64(len(o.queue))] }
 
-// forget forgets the oldest.
-func (o *openings) forget() {
-	if id := o.at(o.first).id; o.byID[id] == o.first {
-		delete(o.byID, id)
-	}
-	o.first++
-}
-
-// find returns the sample of a flow, nil when it is not remembered.
+// find returns the sample of a flow, nil when it is not remembered. It looks at all of them, a fraction of a millisecond: people ask, and an
+// index would cost every flow.
 func (o *openings) find(id uint64) *event.Sample {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n, ok := o.byID[id]
-	if !ok {
-		return nil
+	for n := o.last; n > o.first; n-- {
+		if k := o.at(n - 1); k.id == id {
+			return &event.Sample{Start: event.Time(k.start), Opening: append([]byte(nil), o.ring[k.from:k.to]...)}
+		}
 	}
-	k := o.at(n)
-	return &event.Sample{Start: event.Time(k.start), Opening: append([]byte(nil), o.ring[k.from:k.to]...)}
+	return nil
 }
 
 // Opening returns the opening of a flow, by its number in events, if it was decided lately; nil: it is not remembered. Any goroutine may

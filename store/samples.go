@@ -201,9 +201,14 @@ func (w *DiskWriter) keepSamples(ctx context.Context, events []event.Event) (err
 				return err
 			}
 		}
+		insert, err := tx.PrepareContext(ctx, insertSamples+"DO NOTHING")
+		if err != nil {
+			return err
+		}
+		defer insert.Close()
 		for i := first; i < len(events); i++ {
 			if e := &events[i]; e.Type == event.TypeLabel && e.Label.Sample != nil {
-				if err := s.keep(ctx, tx, e); err != nil {
+				if err := s.keep(ctx, tx, insert, e); err != nil {
 					return err
 				}
 			}
@@ -234,15 +239,15 @@ func (s *sampleWriter) load(ctx context.Context, tx *sql.Tx) error {
 	})
 }
 
-func (s *sampleWriter) keep(ctx context.Context, tx *sql.Tx, e *event.Event) error {
-	var there int
-	err := tx.QueryRowContext(ctx, "SELECT 1 FROM samples WHERE flow = ? AND start = ?", count(e.Tuple.FlowID), micros(int64(e.Label.Sample.Start))).Scan(&there)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
+func (s *sampleWriter) keep(ctx context.Context, tx *sql.Tx, insert *sql.Stmt, e *event.Event) error {
 	model := text(e.Label.Model)
 	group := NearestLeader(s.leaders[model], e.Label.Sample)
 	if group == 0 && MayLead(s.leaders[model], e.Label.Sample) {
+		var there int
+		err := tx.QueryRowContext(ctx, "SELECT 1 FROM samples WHERE flow = ? AND start = ?", count(e.Tuple.FlowID), micros(int64(e.Label.Sample.Start))).Scan(&there)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
 		result, err := tx.ExecContext(ctx, "INSERT INTO groups (model, embedding) VALUES (?, ?)", model, unsigned(e.Label.Sample.Embedding))
 		if err != nil {
 			return err
@@ -252,20 +257,25 @@ func (s *sampleWriter) keep(ctx context.Context, tx *sql.Tx, e *event.Event) err
 		}
 		s.leaders[model] = append(s.leaders[model], Leader{group, append([]int8(nil), e.Label.Sample.Embedding...)})
 	}
-	return insertSample(ctx, tx, &Sample{At: e.Nanos, Tuple: *e.Tuple, Label: *e.Label, Group: group})
+	return insertSample(ctx, insert, &Sample{At: e.Nanos, Tuple: *e.Tuple, Label: *e.Label, Group: group})
 }
 
-// insertSample stores a sample. One that is there gets the correction, and the opening if it had none.
-func insertSample(ctx context.Context, tx *sql.Tx, s *Sample) error {
+const insertSamples = `INSERT INTO samples (flow, start, at, community, src, src_port, dst, dst_port, proto, app, confidence, source, packets, novel,
+	model, nearest, similarity, least, grp, correction, bytes, embedding, opening) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (flow, start) `
+
+// correctSample has a sample that is there take the correction, and the opening if it had none.
+const correctSample = `DO UPDATE SET correction = excluded.correction, opening = coalesce(nullif(opening, x''), excluded.opening, opening),
+	bytes = CASE WHEN length(opening) > 0 THEN bytes ELSE length(embedding) + coalesce(length(excluded.opening), 0) END`
+
+// insertSample stores a sample by a statement of insertSamples.
+func insertSample(ctx context.Context, insert *sql.Stmt, s *Sample) error {
 	t, l, f := &s.Tuple, &s.Label, s.Label.Sample
 	var opening any
 	if len(f.Opening) > 0 {
 		opening = f.Opening
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO samples (flow, start, at, community, src, src_port, dst, dst_port, proto, app, confidence, source, packets, novel,
-		model, nearest, similarity, least, grp, correction, bytes, embedding, opening) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (flow, start) DO UPDATE SET correction = excluded.correction, opening = coalesce(nullif(opening, x''), excluded.opening, opening),
-			bytes = CASE WHEN length(opening) > 0 THEN bytes ELSE length(embedding) + coalesce(length(excluded.opening), 0) END`,
+	_, err := insert.ExecContext(ctx,
 		count(t.FlowID), micros(int64(f.Start)), micros(s.At), text(t.CommunityID), text(t.SrcIP), t.SrcPort, text(t.DestIP), t.DestPort, text(t.Proto),
 		text(l.App), l.Confidence, text(l.Source), l.Packets, l.Novel, text(l.Model), text(f.Nearest), f.Similarity, f.Limit, s.Group, s.Correction,
 		len(f.Embedding)+len(f.Opening), unsigned(f.Embedding), opening)
@@ -399,7 +409,12 @@ func (d *Disk) Correct(ctx context.Context, c Correction) (Correction, error) {
 		if c.Group == 0 {
 			one := *c.Of
 			one.Group, one.Correction = 0, c.ID
-			if err := insertSample(ctx, tx, &one); err != nil {
+			insert, err := tx.PrepareContext(ctx, insertSamples+correctSample)
+			if err != nil {
+				return err
+			}
+			defer insert.Close()
+			if err := insertSample(ctx, insert, &one); err != nil {
 				return err
 			}
 		} else {
