@@ -23,8 +23,8 @@ type Labeller interface {
 	Groups(ctx context.Context, q GroupQuery) ([]Group, error)
 	// Samples yields samples in the order in which they came. A *Sample is valid until the next one.
 	Samples(ctx context.Context, q SampleQuery) iter.Seq2[*Sample, error]
-	// Correct says what application flows are and returns it with its ID and its counts: all flows of a group that bear no correction
-	// yet, or the one flow of c.Of, whose correction before it replaces. It returns ErrNoGroup when there is none of this ID or
+	// Correct says what application flows are and returns it with its ID and its counts: all flows of a group, or those to a port, that bear no
+	// correction yet, or the one flow of c.Of, whose correction before it replaces. It returns ErrNoGroup when there is none of this ID or
 	// it has no such flows.
 	Correct(ctx context.Context, c Correction) (Correction, error)
 	// Corrections returns all of them, in order of their ID.
@@ -40,7 +40,7 @@ type Labeller interface {
 
 var (
 	// ErrNoGroup says that there is no group of the ID asked for, or none of its flows is left to be named.
-	ErrNoGroup = errors.New("no such group, or all its flows have a name")
+	ErrNoGroup = errors.New("no such group, or none of these flows is left to be named")
 	// ErrNoCorrection says that there is no correction of the ID asked for.
 	ErrNoCorrection = errors.New("no such correction")
 )
@@ -69,6 +69,7 @@ type Correction struct {
 	ID    int64
 	App   string // an application of the model, or a new one
 	Group int64  // whose flows it names; 0: a single flow
+	Port  uint16 // of the responder: of the group, only flows to it; 0: all
 	Of    *Sample
 	Note  string
 	Who   string
@@ -117,6 +118,9 @@ func (c *Correction) Check() error {
 	}
 	if (c.Group == 0) == (c.Of == nil) {
 		return errors.New("store: a correction is of a group or of a flow")
+	}
+	if c.Port != 0 && c.Group == 0 {
+		return errors.New("store: a port goes with a group")
 	}
 	return nil
 }

@@ -63,6 +63,7 @@ CREATE TABLE IF NOT EXISTS corrections (
 	id   INTEGER PRIMARY KEY AUTOINCREMENT,
 	app  TEXT NOT NULL,
 	grp  INTEGER NOT NULL,               -- 0: of a single flow
+	port INTEGER NOT NULL,               -- of the group, only flows to it; 0: all
 	note TEXT NOT NULL,
 	who  TEXT NOT NULL,
 	at   INTEGER NOT NULL
@@ -399,7 +400,7 @@ func (d *Disk) Correct(ctx context.Context, c Correction) (Correction, error) {
 		return c, fmt.Errorf("store: %w: %d", ErrNoGroup, c.Group)
 	}
 	err := d.editSamples(ctx, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, "INSERT INTO corrections (app, grp, note, who, at) VALUES (?, ?, ?, ?, ?)", c.App, c.Group, text(c.Note), text(c.Who), micros(c.At))
+		result, err := tx.ExecContext(ctx, "INSERT INTO corrections (app, grp, port, note, who, at) VALUES (?, ?, ?, ?, ?, ?)", c.App, c.Group, c.Port, text(c.Note), text(c.Who), micros(c.At))
 		if err != nil {
 			return err
 		}
@@ -418,7 +419,7 @@ func (d *Disk) Correct(ctx context.Context, c Correction) (Correction, error) {
 				return err
 			}
 		} else {
-			result, err := tx.ExecContext(ctx, "UPDATE samples SET correction = ? WHERE grp = ? AND correction = 0", c.ID, c.Group)
+			result, err := tx.ExecContext(ctx, "UPDATE samples SET correction = ?1 WHERE grp = ?2 AND correction = 0 AND (?3 = 0 OR dst_port = ?3)", c.ID, c.Group, c.Port)
 			if err != nil {
 				return err
 			}
@@ -443,7 +444,7 @@ func (d *Disk) Correct(ctx context.Context, c Correction) (Correction, error) {
 func corrections(ctx context.Context, tx *sql.Tx, id int64) ([]Correction, error) {
 	var all []Correction
 	// What stands beside min() is of the row that has it.
-	rows, err := tx.QueryContext(ctx, `SELECT c.id, c.app, c.grp, c.note, c.who, c.at, count(*), sum(length(s.opening) > 0), min(s.id),
+	rows, err := tx.QueryContext(ctx, `SELECT c.id, c.app, c.grp, c.port, c.note, c.who, c.at, count(*), sum(length(s.opening) > 0), min(s.id),
 		s.app, s.flow, s.community, s.src, s.src_port, s.dst, s.dst_port, s.proto
 		FROM corrections c JOIN samples s ON s.correction = c.id WHERE ?1 = 0 OR c.id = ?1 GROUP BY c.id ORDER BY c.id`, id)
 	err = each(rows, err, func(rows *sql.Rows) error {
@@ -451,7 +452,7 @@ func corrections(ctx context.Context, tx *sql.Tx, id int64) ([]Correction, error
 		var first int64
 		var openings sql.NullInt64
 		t := &c.Example
-		if err := rows.Scan(&c.ID, &c.App, &c.Group, &c.Note, &c.Who, &c.At, &c.Flows, &openings, &first,
+		if err := rows.Scan(&c.ID, &c.App, &c.Group, &c.Port, &c.Note, &c.Who, &c.At, &c.Flows, &openings, &first,
 			&c.Was, &t.FlowID, &t.CommunityID, &t.SrcIP, &t.SrcPort, &t.DestIP, &t.DestPort, &t.Proto); err != nil {
 			return err
 		}

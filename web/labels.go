@@ -49,6 +49,7 @@ type CorrectionLine struct {
 	ID       int64       `json:"id"`
 	App      string      `json:"app"`
 	Group    int64       `json:"group"`    // 0: a single flow
+	Port     uint16      `json:"port"`     // of the group, only flows to it; 0: all
 	Flows    int64       `json:"flows"`    // that bear it
 	Openings int64       `json:"openings"` // of them, those whose payload is kept to learn from
 	Was      string      `json:"was"`      // label of the first of the flows
@@ -71,7 +72,7 @@ func parts(from []store.Part) []Part {
 
 func correctionLine(c *store.Correction) CorrectionLine {
 	return CorrectionLine{
-		ID: c.ID, App: c.App, Group: c.Group, Flows: c.Flows, Openings: c.Openings, Was: c.Was, Example: c.Example, Note: c.Note, Who: c.Who, At: event.Time(c.At),
+		ID: c.ID, App: c.App, Group: c.Group, Port: c.Port, Flows: c.Flows, Openings: c.Openings, Was: c.Was, Example: c.Example, Note: c.Note, Who: c.Who, At: event.Time(c.At),
 	}
 }
 
@@ -167,13 +168,14 @@ func (s *Server) nameGroup(w http.ResponseWriter, r *http.Request) error {
 	}
 	var in struct {
 		App  string `json:"app"`
+		Port uint16 `json:"port"`
 		Note string `json:"note"`
 	}
 	c, err := s.correction(r, &in, &in.App, &in.Note)
 	if err != nil {
 		return err
 	}
-	c.Group = number
+	c.Group, c.Port = number, in.Port
 	return s.correct(w, r, c)
 }
 

@@ -147,7 +147,7 @@ func newLabelsList(g *shared) *cobra.Command {
 			for i := range all {
 				x := &all[i]
 				if asJSON {
-					if err := enc.Encode(labelLine{x.ID, x.App, x.Group, x.Flows, x.Openings, x.Was, x.Example, x.Note, x.Who, event.Time(x.At)}); err != nil {
+					if err := enc.Encode(labelLine{x.ID, x.App, x.Group, x.Port, x.Flows, x.Openings, x.Was, x.Example, x.Note, x.Who, event.Time(x.At)}); err != nil {
 						return err
 					}
 					continue
@@ -155,6 +155,9 @@ func newLabelsList(g *shared) *cobra.Command {
 				of := fmt.Sprintf("flow %d", x.Example.FlowID)
 				if x.Group != 0 {
 					of = fmt.Sprintf("group %d", x.Group)
+				}
+				if x.Port != 0 {
+					of += fmt.Sprintf(", port %d", x.Port)
 				}
 				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", x.ID, printable(x.App), of, printable(x.Was), x.Flows, x.Openings, printable(x.Who), printable(x.Note))
 			}
@@ -171,6 +174,7 @@ type labelLine struct {
 	ID       int64       `json:"id"`
 	App      string      `json:"app"`
 	Group    int64       `json:"group"`
+	Port     uint16      `json:"port"`
 	Flows    int64       `json:"flows"`
 	Openings int64       `json:"openings"`
 	Was      string      `json:"was"`
@@ -188,20 +192,25 @@ func newLabelsSet(g *shared) *cobra.Command {
 		asked     past
 		note, who string
 		group     int64
+		port      uint16
 		id        uint64
 	)
 	c := &cobra.Command{
-		Use:   "set APPLICATION --group N | --flow ID",
+		Use:   "set APPLICATION --group N [--port N] | --flow ID",
 		Short: "Say what application a group or a flow is",
 		Long: `Say what application the flows of a group are, those that have no name yet, or a single flow, by its flow_id. The application may be
 one that the model knows or a new one. Flows of a group bring their payload to learn from; that of any other flow is there when weir run
 goes on and remembers it (--samples-memory): otherwise the label is kept, and there is nothing to train with.`,
 		Example: `  weir labels set backup --group 3 --note "the new server"
+  weir labels set mqtt --group 4 --port 1883
   weir labels set video --flow 4501263718852301`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if (group == 0) == (id == 0) {
 				return usageError{errors.New("name a group with --group, or a flow with --flow")}
+			}
+			if port != 0 && group == 0 {
+				return usageError{errors.New("--port goes with --group")}
 			}
 			if err := store.CheckName(args[0]); err != nil {
 				return usageError{err}
@@ -212,7 +221,7 @@ goes on and remembers it (--samples-memory): otherwise the label is kept, and th
 				return err
 			}
 			defer s.Close()
-			x := store.Correction{App: args[0], Group: group, Note: note, Who: who, At: time.Now().UnixNano()}
+			x := store.Correction{App: args[0], Group: group, Port: port, Note: note, Who: who, At: time.Now().UnixNano()}
 			if x.Who == "" {
 				x.Who = userName()
 			}
@@ -245,6 +254,7 @@ goes on and remembers it (--samples-memory): otherwise the label is kept, and th
 	asked.flags(c, "")
 	f := c.Flags()
 	f.Int64Var(&group, "group", 0, "number of a group, as weir labels groups lists them")
+	f.Uint16Var(&port, "port", 0, "of the group, only flows to this port of the server")
 	f.Uint64Var(&id, "flow", 0, "flow_id of a flow that has ended")
 	f.StringVar(&note, "note", "", "why, for others to read")
 	f.StringVar(&who, "who", "", "who says so (default: your user name)")

@@ -171,7 +171,7 @@ func (m *Memory) Correct(_ context.Context, c store.Correction) (store.Correctio
 	named := 0
 	if c.Group != 0 {
 		for i := range l.samples {
-			if s := &l.samples[i]; s.Group == c.Group && s.Correction == 0 {
+			if s := &l.samples[i]; s.Group == c.Group && s.Correction == 0 && (c.Port == 0 || s.Tuple.DestPort == c.Port) {
 				s.Correction = id
 				named++
 			}

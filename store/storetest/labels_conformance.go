@@ -87,6 +87,16 @@ func testGroups(t *testing.T, s store.Store) {
 			t.Errorf("naming group %d: %v", id, err)
 		}
 	}
+	mixed := novel(2, 30)
+	mixed.Tuple.DestPort = 8080
+	must(t, s.Append(ctx, []event.Event{novel(2, 31), mixed}, store.Position{Ordinal: 23}))
+	if c, err := s.Correct(ctx, store.Correction{App: "proxy", Group: 4, Port: 8080}); err != nil || c.Flows != 1 || c.Port != 8080 || c.Example != *mixed.Tuple {
+		t.Errorf("naming a part of a group: %+v, %v", c, err)
+	}
+	if _, err := s.Correct(ctx, store.Correction{App: "proxy", Group: 4, Port: 8080}); !errors.Is(err, store.ErrNoGroup) {
+		t.Errorf("naming it twice: %v", err)
+	}
+	must(t, s.RemoveCorrection(ctx, 3))
 	if _, err := s.Correct(ctx, store.Correction{App: "scan", Group: 2}); !errors.Is(err, store.ErrNoGroup) {
 		t.Errorf("naming a group that has a name: %v", err)
 	}
@@ -113,6 +123,7 @@ func testCorrections(t *testing.T, s store.Store) {
 	for _, bad := range []store.Correction{
 		{App: "", Group: 1}, {App: " x", Group: 1}, {App: "a\nb", Group: 1}, {App: "Etc.", Group: 1}, {App: strings.Repeat("x", 101), Group: 1},
 		{App: "\xff", Group: 1}, {App: "x\u202ey", Group: 1}, {App: "x"}, {App: "x", Group: 1, Of: &store.Sample{}},
+		{App: "x", Port: 1, Of: &store.Sample{}},
 	} {
 		if _, err := s.Correct(ctx, bad); err == nil || errors.Is(err, store.ErrNoGroup) {
 			t.Errorf("%+v is taken: %v", bad, err)

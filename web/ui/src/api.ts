@@ -234,6 +234,7 @@ export interface Label {
   id: number;
   app: string;
   group: number;
+  port: number;
   flows: number;
   openings: number;
   was: string;

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Label, post, remove, type Total } from "./api";
+import { type Label, type Part, post, remove, type Total } from "./api";
 import { count, time } from "./format";
 import { endpoint } from "./flows";
 import { Table } from "./table";
@@ -20,7 +20,8 @@ export function useLabels() {
 }
 
 // NameForm asks which application something is and tells the API. Its key is n.
-export function NameForm(p: { path: string; more?: Record<string, unknown>; what: string }) {
+export function NameForm(p: { path: string; more?: Record<string, unknown>; what: string; ports?: Part[] }) {
+  const [port, setPort] = useState(0);
   const field = useRef<HTMLInputElement>(null);
   const apps = useGet<{ totals: Total[] }>("/top/apps", { limit: 200 });
   const labels = useLabels();
@@ -32,6 +33,7 @@ export function NameForm(p: { path: string; more?: Record<string, unknown>; what
   useEffect(() => {
     setDone(null);
     setError("");
+    setPort(0);
   }, [p.path]);
   const known = [...new Set([...(labels.data?.labels ?? []).map((l) => l.app), ...(apps.data?.totals ?? []).map((t) => t.name)])].filter((n) => n !== "").sort();
   return (
@@ -39,7 +41,7 @@ export function NameForm(p: { path: string; more?: Record<string, unknown>; what
       class="bar name"
       onSubmit={(e) => {
         e.preventDefault();
-        post<Label>(p.path, { app: app.trim(), note, ...p.more })
+        post<Label>(p.path, { app: app.trim(), note, ...(port ? { port } : {}), ...p.more })
           .then((l) => {
             setError("");
             setDone(l);
@@ -59,6 +61,17 @@ export function NameForm(p: { path: string; more?: Record<string, unknown>; what
           <option value={n} />
         ))}
       </datalist>
+      {p.ports && p.ports.length > 1 && (
+        <label>
+          Only to port{" "}
+          <select name="port" value={port} onChange={(e) => setPort(Number(e.currentTarget.value))}>
+            <option value={0}>any</option>
+            {p.ports.map((o) => (
+              <option value={Number.parseInt(o.name)}>{o.name}</option>
+            ))}
+          </select>
+        </label>
+      )}
       <label>
         Why <input name="note" size={24} maxLength={500} value={note} onInput={(e) => setNote(e.currentTarget.value)} />
       </label>
@@ -104,7 +117,7 @@ export function Labels() {
         columns={[
           { head: "number", cell: (l) => l.id, value: (l) => l.id },
           { head: "application", cell: (l) => <span class="app">{l.app}</span>, value: (l) => l.app },
-          { head: "of", cell: (l) => (l.group ? `group ${l.group}` : endpoint(l.example.dest_ip, l.example.dest_port)), wide: true },
+          { head: "of", cell: (l) => (l.group ? `group ${l.group}${l.port ? `, port ${l.port}` : ""}` : endpoint(l.example.dest_ip, l.example.dest_port)), wide: true },
           { head: "was", cell: (l) => l.was },
           { head: "flows", cell: (l) => count(l.flows), value: (l) => l.flows, right: true },
           { head: "with payload", cell: (l) => count(l.openings), value: (l) => l.openings, right: true },
