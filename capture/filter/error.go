@@ -16,16 +16,25 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string { return fmt.Sprintf("filter: %s (offset %d)", e.Problem, e.Offset) }
 
-// Pointer returns two lines: the expression, and a caret below the place.
+// aside is how many characters of a long expression Pointer shows on each side of the place.
+const aside = 100
+
+// Pointer returns two lines: the expression, of a long one what is around the place, and a caret below the place.
 func (e *Error) Pointer() string {
-	clean := func(text string) string {
-		return strings.Map(func(r rune) rune {
+	clean := func(text string) []rune {
+		return []rune(strings.Map(func(r rune) rune {
 			if !unicode.IsPrint(r) {
 				return ' '
 			}
 			return r
-		}, text)
+		}, text))
 	}
-	before := clean(e.Expr[:e.Offset])
-	return clean(e.Expr) + "\n" + strings.Repeat(" ", len([]rune(before))) + "^"
+	before, after := clean(e.Expr[:e.Offset]), clean(e.Expr[e.Offset:])
+	if len(before) > aside {
+		before = append([]rune{'…'}, before[len(before)-aside:]...)
+	}
+	if len(after) > aside {
+		after = append(after[:aside:aside], '…')
+	}
+	return string(before) + string(after) + "\n" + strings.Repeat(" ", len(before)) + "^"
 }

@@ -80,3 +80,19 @@ func TestPointerShowsNoControlCharacters(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", e.Pointer(), want)
 	}
 }
+
+func TestPointerShowsWhereAlone(t *testing.T) {
+	_, err := Parse(strings.Repeat("ip or ", 5000) + "x" + strings.Repeat(" or ip", 5000))
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	expr, caret, _ := strings.Cut(e.Pointer(), "\n")
+	shown := []rune(expr)
+	if len(shown) != 2*aside+2 || shown[0] != '…' || shown[len(shown)-1] != '…' {
+		t.Errorf("%d characters are shown: %s", len(shown), expr)
+	}
+	if at := len(caret) - 1; shown[at] != 'x' {
+		t.Errorf("the caret is below %q", shown[at])
+	}
+}
