@@ -9,7 +9,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -313,9 +312,4 @@ func SampleOf(f *Flow, opening *event.Sample) *Sample {
 		s.Label.Sample = opening
 	}
 	return s
-}
-
-// correctionTime is the time of a correction as it is kept.
-func correctionTime(at int64) int64 {
-	return time.Duration(at).Truncate(time.Microsecond).Nanoseconds()
 }

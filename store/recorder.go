@@ -444,8 +444,7 @@ func (r *Recorder) maintain() {
 	now := min(r.newest, r.opts.Now().UnixNano())
 	removed, err := r.store.Maintain(context.Background(), Policy{Age: r.opts.Age, Bytes: r.opts.Bytes, Samples: r.opts.Samples, Now: now})
 	if removed.Any() {
-		r.opts.Tell(slog.LevelInfo, fmt.Sprintf("history: removed %d flows, %d windows, %d alerts and %d samples, nothing newer than %s",
-			removed.Flows, removed.Windows, removed.Alerts, removed.Samples, time.Unix(0, removed.Before).UTC().Format(time.RFC3339)))
+		r.opts.Tell(slog.LevelInfo, fmt.Sprintf("history: removed %s, nothing newer than %s", removed, time.Unix(0, removed.Before).UTC().Format(time.RFC3339)))
 	}
 	trouble := ""
 	if err != nil {

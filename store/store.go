@@ -142,6 +142,18 @@ type Removed struct {
 	Before  int64 // nothing older is left of what was removed, nanoseconds since the Unix epoch
 }
 
+// String says how much was removed.
+func (r Removed) String() string {
+	if r.Samples > 0 && r.Flows+r.Windows+r.Alerts == 0 {
+		return fmt.Sprintf("the samples of %d flows", r.Samples)
+	}
+	text := fmt.Sprintf("%d flows, %d windows and %d alerts", r.Flows, r.Windows, r.Alerts)
+	if r.Samples > 0 {
+		text += fmt.Sprintf(", and the samples of %d flows", r.Samples)
+	}
+	return text
+}
+
 // Any reports whether anything was removed.
 func (r Removed) Any() bool { return r.Flows > 0 || r.Windows > 0 || r.Alerts > 0 || r.Samples > 0 }
 
