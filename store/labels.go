@@ -168,35 +168,40 @@ const (
 // defaultLimit is the similarity from which flows are alike where the model does not tell: the least of those that do.
 const defaultLimit = 0.8
 
-// Cosine returns the similarity of two embeddings, -1 to 1; 0 when they cannot be compared.
-func Cosine(a, b []int8) float64 {
-	if len(a) != len(b) {
-		return 0
-	}
-	var ab, aa, bb int64
-	for i := range a {
-		x, y := int64(a[i]), int64(b[i])
-		ab += x * y
-		aa += x * x
-		bb += y * y
-	}
-	if aa == 0 || bb == 0 {
-		return 0
-	}
-	return float64(ab) / math.Sqrt(float64(aa)*float64(bb))
-}
-
 // Leader is the first flow of a group.
 type Leader struct {
 	Group     int64
-	Embedding []int8
+	embedding []int8
+	length    float64
+}
+
+// NewLeader returns the leader of a group. It keeps the embedding.
+func NewLeader(group int64, embedding []int8) Leader {
+	return Leader{group, embedding, math.Sqrt(float64(dot(embedding, embedding)))}
+}
+
+// dot is the product of two embeddings, of at most 2^16 numbers.
+func dot(a, b []int8) (sum int32) {
+	for i, x := range a {
+		sum += int32(x) * int32(b[i])
+	}
+	return sum
+}
+
+// similarity is the cosine of the angle between two leaders, 0 when they cannot be compared.
+func (l *Leader) similarity(o *Leader) float64 {
+	if len(l.embedding) != len(o.embedding) || l.length == 0 || o.length == 0 {
+		return 0
+	}
+	return float64(dot(l.embedding, o.embedding)) / (l.length * o.length)
 }
 
 // NearestLeader returns the group that a sample of the same model belongs to, 0 for none of these: the first of the most similar.
 func NearestLeader(leaders []Leader, s *event.Sample) int64 {
+	own := NewLeader(0, s.Embedding)
 	best, at := int64(0), limitOf(s)
 	for i := range leaders {
-		if c := Cosine(leaders[i].Embedding, s.Embedding); c > at || c == at && best == 0 {
+		if c := own.similarity(&leaders[i]); c > at || c == at && best == 0 {
 			best, at = leaders[i].Group, c
 		}
 	}

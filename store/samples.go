@@ -228,14 +228,13 @@ func (s *sampleWriter) load(ctx context.Context, tx *sql.Tx) error {
 	s.leaders = map[string][]Leader{}
 	rows, err := tx.QueryContext(ctx, "SELECT id, model, embedding FROM groups ORDER BY id")
 	return each(rows, err, func(rows *sql.Rows) error {
-		var l Leader
+		var group int64
 		var model string
 		var embedding sql.RawBytes
-		if err := rows.Scan(&l.Group, &model, &embedding); err != nil {
+		if err := rows.Scan(&group, &model, &embedding); err != nil {
 			return err
 		}
-		l.Embedding = signed(embedding)
-		s.leaders[model] = append(s.leaders[model], l)
+		s.leaders[model] = append(s.leaders[model], NewLeader(group, signed(embedding)))
 		return nil
 	})
 }
@@ -256,7 +255,7 @@ func (s *sampleWriter) keep(ctx context.Context, tx *sql.Tx, insert *sql.Stmt, e
 		if group, err = result.LastInsertId(); err != nil {
 			return err
 		}
-		s.leaders[model] = append(s.leaders[model], Leader{group, append([]int8(nil), e.Label.Sample.Embedding...)})
+		s.leaders[model] = append(s.leaders[model], NewLeader(group, append([]int8(nil), e.Label.Sample.Embedding...)))
 	}
 	return insertSample(ctx, insert, &Sample{At: e.Nanos, Tuple: *e.Tuple, Label: *e.Label, Group: group})
 }

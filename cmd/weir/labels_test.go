@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -33,4 +34,20 @@ func scriptFlowID(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(json.Unmarshal(line, &e))
 	ts.Setenv("FLOW", fmt.Sprint(e.FlowID))
+}
+
+// scriptUntil repeats a command until it succeeds and says something, for half a minute: until COMMAND ARG…
+func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: until COMMAND ARG…")
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		err := ts.Exec(args[0], args[1:]...)
+		if err == nil && ts.ReadFile("stdout") != "" {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("no success: %v", err)
+		}
+	}
 }

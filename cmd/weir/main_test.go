@@ -85,6 +85,7 @@ func TestScripts(t *testing.T) {
 			"samecounts": scriptSameCounts,
 			"private":    scriptPrivate,
 			"flowid":     scriptFlowID,
+			"until":      scriptUntil,
 		},
 		RequireUniqueNames: true,
 	})

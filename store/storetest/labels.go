@@ -47,7 +47,7 @@ func (m *memoryLabels) add(e *event.Event) {
 		if m.leaders == nil {
 			m.leaders = map[string][]store.Leader{}
 		}
-		m.leaders[e.Label.Model] = append(leaders, store.Leader{Group: one.Group, Embedding: e.Label.Sample.Embedding})
+		m.leaders[e.Label.Model] = append(leaders, store.NewLeader(one.Group, e.Label.Sample.Embedding))
 	}
 	m.insert(one)
 }
