@@ -38,7 +38,7 @@ export function NameForm(p: { path: string; more?: Record<string, unknown>; what
   const known = [...new Set([...(labels.data?.labels ?? []).map((l) => l.app), ...(apps.data?.totals ?? []).map((t) => t.name)])].filter((n) => n !== "").sort();
   return (
     <form
-      class="bar name"
+      class="bar"
       onSubmit={(e) => {
         e.preventDefault();
         post<Label>(p.path, { app: app.trim(), note, ...(port ? { port } : {}), ...p.more })
