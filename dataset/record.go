@@ -163,7 +163,7 @@ func (sp *Split) note() {
 	}
 	for i := range s.Captures {
 		if c := &s.Captures[i]; c.corrections {
-			note("%d flows of %s: the first of each label by time train, the latest validate, which flatters them", c.Examples, c.Name)
+			note("%d flows of %s: the first of each label by time train, the latest validate, which flatters them; captures that they were seen in test nothing any more", c.Examples, c.Name)
 		}
 	}
 	seen, copies, dropped := 0, 0, 0
