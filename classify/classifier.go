@@ -28,7 +28,7 @@ type Classifier struct {
 	first  []flow.Payload // scratch
 	effort atomic.Uint32  // an Effort
 	shed   shed
-	novel  Embedded // see Novel
+	novel  []float32 // mean encoding of the flow that was found novel last
 }
 
 // maxFree bounds the tracks that are kept for the next flows.
@@ -196,7 +196,7 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 		label.Source = flow.FromFlow
 	}
 	if label.Novel {
-		c.novel = c.model.embed(t)
+		c.novel = t.Mean(c.novel)
 	}
 	c.tracks[tag-1] = nil
 	c.tags = append(c.tags, tag)
@@ -207,7 +207,7 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 }
 
 // Novel returns where the flow lies that was found novel last.
-func (c *Classifier) Novel() Embedded { return c.novel }
+func (c *Classifier) Novel() Embedded { return c.model.embed(c.novel) }
 
 // Opening returns the opening that the last packet joined, which Packet looked at. It is valid until the next call of Packet, and its
 // payloads are the table's.

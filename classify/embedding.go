@@ -229,13 +229,13 @@ type Embedded struct {
 	Limit      float64 // Embedding.Similarity of the model
 }
 
-// embed returns where a flow lies.
-func (m *Model) embed(t *Track) Embedded {
+// embed returns where a flow with a mean encoding lies.
+func (m *Model) embed(mean []float32) Embedded {
 	e := m.Settings.Embedding
 	if e == nil {
 		e = new(Embedding)
 	}
-	unit := e.direction(nil, t.Mean(nil))
+	unit := e.direction(nil, mean)
 	out := Embedded{Vector: compact(make([]int8, 0, min(len(unit), EmbeddingSize)), unit), Limit: e.Similarity}
 	if class, similarity := e.nearest(unit); class >= 0 {
 		out.Nearest, out.Similarity = m.Labels[class], similarity

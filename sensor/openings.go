@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/weirnet/weir/classify"
 	"github.com/weirnet/weir/event"
@@ -23,29 +24,33 @@ const (
 	samplesPerSecond = 50
 )
 
+// ofWorker is how many times these bounds a worker may tell. The order of the stream is found after it, and between the two wait all
+// flows that end at once. Where a worker alone finds so many, which of them are told depends on the number of workers.
+const ofWorker = 2
+
 // lostSamples is, among the drops of statistics, how many novel flows nothing was kept of because too many came at a time.
 const lostSamples = "novel_samples_rate"
 
-// sampling bounds the samples that are told. It is used by the goroutine of the sensor, in stream order: what it leaves out does not depend
-// on the number of workers.
+// sampling bounds the samples that are told. It is used by one goroutine; that of the sensor uses it in stream order, so that what it
+// leaves out does not depend on the number of workers. Any other may read lost.
 type sampling struct {
 	started bool
 	nanos   int64
 	room    float64 // samples that may be told at once
-	lost    uint64
+	lost    atomic.Uint64
 }
 
-// take reports whether a sample may be told at a time.
-func (s *sampling) take(nanos int64) bool {
+// take reports whether a sample may be told at a time, within so many times the bounds.
+func (s *sampling) take(nanos int64, times float64) bool {
 	if !s.started {
-		s.started, s.nanos, s.room = true, nanos, samplesAtOnce
+		s.started, s.nanos, s.room = true, nanos, times*samplesAtOnce
 	}
 	if nanos > s.nanos {
-		s.room = min(s.room+float64(nanos-s.nanos)*samplesPerSecond/1e9, samplesAtOnce)
+		s.room = min(s.room+float64(nanos-s.nanos)*times*samplesPerSecond/1e9, times*samplesAtOnce)
 		s.nanos = nanos
 	}
 	if s.room < 1 {
-		s.lost++
+		s.lost.Add(1)
 		return false
 	}
 	s.room--
@@ -114,6 +119,15 @@ func (o *openings) find(id uint64) *event.Sample {
 	return nil
 }
 
+// lostSamples is how many novel flows nothing was told of to learn from.
+func (s *Sensor) lostSamples() uint64 {
+	lost := s.sampling.lost.Load()
+	for _, w := range s.workers {
+		lost += w.sampling.lost.Load()
+	}
+	return lost
+}
+
 // Opening returns the opening of a flow, by its number in events, if it was decided lately; nil: it is not remembered. Any goroutine may
 // ask, at any time.
 func (s *Sensor) Opening(flowID uint64) *event.Sample {
@@ -141,8 +155,8 @@ func (w *labelledFlows) decided(f *flow.Flow, opening []flow.Payload) {
 
 // sample returns what is told of a novel flow whose opening was encoded last and that the classifier has just decided; nil where nothing
 // is to be.
-func (w *labelledFlows) sample(f *flow.Flow, c *classify.Classifier) *event.Sample {
-	if !w.samples.Novel || !f.Label.Final || !f.Label.Novel || len(w.encoded) == 0 {
+func (w *labelledFlows) sample(f *flow.Flow, c *classify.Classifier, nanos int64) *event.Sample {
+	if !w.samples.Novel || !f.Label.Final || !f.Label.Novel || len(w.encoded) == 0 || !w.sampling.take(nanos, ofWorker) {
 		return nil
 	}
 	e := c.Novel()

@@ -87,17 +87,17 @@ func TestSamplingIsBounded(t *testing.T) {
 	var s sampling
 	told := 0
 	for i := range 1_000_000 { // 100 s
-		if s.take(int64(i) * 1e5) {
+		if s.take(int64(i)*1e5, 1) {
 			told++
 		}
 	}
-	if most := samplesAtOnce + 100*samplesPerSecond; told > most || told < most-1 || s.lost != uint64(1_000_000-told) {
-		t.Errorf("%d samples of a million are told, %d not; want %d", told, s.lost, most)
+	if most := samplesAtOnce + 100*samplesPerSecond; told > most || told < most-1 || s.lost.Load() != uint64(1_000_000-told) {
+		t.Errorf("%d samples of a million are told, %d not; want %d", told, s.lost.Load(), most)
 	}
-	s = sampling{}
-	for s.take(10e9) {
+	var again sampling
+	for again.take(10e9, 1) {
 	}
-	if s.take(0) || s.take(10e9) || !s.take(11e9) {
+	if again.take(0, 1) || again.take(10e9, 1) || !again.take(11e9, 1) {
 		t.Error("time that goes back makes room, or time that goes on makes none")
 	}
 }

@@ -170,7 +170,7 @@ func (s *Sensor) found(e *event.Event) {
 	if e.Type == event.TypeShadow {
 		s.shadow.flow(e.Shadow)
 	}
-	if e.Type == event.TypeLabel && e.Label.Sample != nil && !s.sampling.take(e.Nanos) {
+	if e.Type == event.TypeLabel && e.Label.Sample != nil && !s.sampling.take(e.Nanos, 1) {
 		e.Label.Sample = nil
 	}
 	s.emit(e)
@@ -197,8 +197,8 @@ func (s *Sensor) stats(now int64) {
 			st.Drops[reason] = n
 		}
 	}
-	if s.sampling.lost > 0 {
-		st.Drops[lostSamples] = s.sampling.lost
+	if lost := s.lostSamples(); lost > 0 {
+		st.Drops[lostSamples] = lost
 	}
 	if s.cfg.Capture != nil {
 		st.Capture = s.cfg.Capture()
@@ -234,6 +234,7 @@ type labelledFlows struct {
 	flow        flow.Flow              // of the packet at hand, reused
 	trial       *trial                 // nil: no model is
 	samples     SampleConfig
+	sampling    sampling
 	recent      *openings // nil: none are kept
 	encoded     []byte    // the opening of the flow that was decided last, see openings
 }
@@ -288,6 +289,6 @@ func (w *labelledFlows) label(f *flow.Flow, c *classify.Classifier, nanos int64,
 	w.queue.Put(at, f.FirstPacket, &event.Event{Nanos: nanos, Type: event.TypeLabel, Tuple: event.TupleOf(f), Label: &event.Label{
 		App: app, Confidence: float64(f.Label.Confidence), Source: f.Label.Source.String(),
 		Packets: int(f.Label.Packets), Novel: f.Label.Novel, Model: model,
-		Sample: w.sample(f, c),
+		Sample: w.sample(f, c, nanos),
 	}})
 }
