@@ -17,7 +17,7 @@ const module = "github.com/weirnet/weir"
 // order lists every package from the bottom up: a package imports only packages above it in
 // this list. What stands on one line may not import each other.
 var order = [][]string{
-	{"bench/attack", "internal/kernel", "internal/lock", "nn/graph", "nn/safetensors", "packet", "report"},
+	{"bench/attack", "internal/kernel", "internal/kernel/peak", "internal/lock", "nn/graph", "nn/safetensors", "packet", "report"},
 	{"nn", "nn/infer", "nn/onnx", "capture", "capture/filter", "model"},
 	{"flow", "window"},
 	{"meter", "event", "evidence", "sink"},

@@ -81,6 +81,7 @@ def main():
     p.add_argument("--sets", default="iot,unknown,ustc,mobile")
     p.add_argument("--profiles", default="default,paper")
     p.add_argument("--seeds", default="1,2,3")
+    p.add_argument("--int8", action="store_true", help="tell on stderr what int8 costs on the test part")
     a = p.parse_args()
     data, weir = os.path.abspath(a.data), os.path.abspath(a.weir)
     print("| set | profile | flow accuracy / macro-F1 | packet | capture | ECE | unknown AUROC | best baseline (flow) | training |")
@@ -97,8 +98,10 @@ def main():
                                              "--seed", seed, "--model", profile + seed], check=True)
                     seconds = time.time() - start
                     out = os.path.join(work, "result.json")
-                    subprocess.run(common + ["eval", "apps", "--data", os.path.join(work, "test"), "--model", profile + seed, "--json", out],
-                                   check=True, stdout=subprocess.DEVNULL)
+                    told = subprocess.run(common + ["eval", "apps", "--data", os.path.join(work, "test"), "--model", profile + seed, "--json", out, "--compare-int8"],
+                                          check=True, stdout=subprocess.PIPE, text=True).stdout
+                    if a.int8:
+                        print("".join("%s, %s, seed %s: %s\n" % (name, profile, seed, line) for line in told.splitlines() if " network in " in line), end="", file=sys.stderr)
                     r = json.load(open(out))
                     r["seconds"] = seconds
                     got.append(r)

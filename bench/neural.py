@@ -15,7 +15,7 @@ newer ones for older; of images with channels first and last the faster layout c
 activations uint8 per tensor, weights int8 per channel), with ranges from real payloads. A call from node into ONNX
 Runtime costs something whatever the network is: the row "an empty network" says how much.
 """
-import argparse, json, os, pathlib, platform, random, statistics, struct, subprocess, sys
+import argparse, json, math, os, pathlib, platform, random, statistics, struct, subprocess, sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -382,10 +382,10 @@ def torch_training(torch, nn, script, Flow, Windows, kind, batch):
 class Process:
     """An engine that waits for how many batches it is to do."""
 
-    def __init__(self, args, command, env=None):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=dict(os.environ, GOMAXPROCS="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", **(env or {})),
-                                        preexec_fn=lambda: os.sched_setaffinity(0, {args.cpu}))
+    def __init__(self, args, command, env=None, cpus=None):
+        env = dict(os.environ, **{"GOMAXPROCS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **(env or {})})
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
+                                        preexec_fn=lambda: os.sched_setaffinity(0, cpus or {args.cpu}))
         line = self.process.stdout.readline()
         if not line:
             sys.exit("%s: ended with status %d" % (" ".join(command), self.process.wait()))
@@ -500,6 +500,35 @@ def training(args):
         print("| %s | %.2f | %.2f | %.2f |" % (title, 1e3 * medians["weir"], 1e3 * medians["PyTorch"], ratios["weir"]["PyTorch"]), flush=True)
 
 
+def scaling(args):
+    """How much more two workers do than one in the same time, on two processors. The fastest of many short turns counts: on a machine
+    that does other things too, the others waited for a processor. The first row is what the processors themselves give: a loop that
+    needs neither memory nor caches."""
+    print("\nTwo workers over one, the fastest of %d turns of %g s each:\n\n| | batch | µs per item, one worker | two workers | ratio |\n|---|---|---|---|---|" % (16 * args.rounds, args.seconds / 16))
+    neural = str(args.work / "neural")
+    todo = [("multiplications of registers", [neural, "-peak"], 1)]
+    for title, batches in [("packet CNN `paper`, 784 bytes", [1]), ("packet network `default`, real payloads", [1, 32]),
+                           ("flow LSTM `paper`, ten packets of 784 bytes", [1, 32]), ("flow LSTM `default`, ten packets", [1, 32]), ("window LSTM", [1, 256])]:
+        if args.cases and not any(c in title for c in args.cases.split(",")):
+            continue
+        for batch in batches:
+            for name, command, _ in engines(args, CASES[title], batch):
+                if name == "weir int8, packet by packet" or name == "weir int8" and CASES[title][2] != "flow":
+                    todo.append((title + ", " + name.removeprefix("weir "), command, batch))
+    cpus = set(sorted(os.sched_getaffinity(0))[:2])
+    for title, command, batch in todo:
+        both = [Process(args, command + ["-workers", str(n)], {"GOMAXPROCS": str(n)}, cpus) for n in (1, 2)]
+        for p in both:
+            p.settle(args.seconds / 16)
+        best = [math.inf, math.inf]
+        for _ in range(16 * args.rounds):
+            for i, p in enumerate(both):
+                best[i] = min(best[i], p.run(p.batches) / p.batches / (i + 1))
+        for p in both:
+            p.close()
+        print("| %s | %d | %.2f | %.2f | %.2f |" % (title, batch, 1e6 * best[0] / batch, 1e6 * best[1] / batch, best[0] / best[1]), flush=True)
+
+
 def main():
     if "--torch-side" in sys.argv:
         return torch_side(sys.argv[sys.argv.index("--torch-side") + 1:])
@@ -513,6 +542,7 @@ def main():
     parser.add_argument("--python", default=sys.executable, help="that has PyTorch")
     parser.add_argument("--no-training", action="store_true")
     parser.add_argument("--no-inference", action="store_true")
+    parser.add_argument("--no-scaling", action="store_true")
     args = parser.parse_args()
     args.work = args.work.resolve()
     prepare(args)
@@ -524,6 +554,8 @@ def main():
         inference(args)
     if not args.no_training:
         training(args)
+    if not args.no_scaling:
+        scaling(args)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ func (a *Architecture) Check() error {
 		name         string
 		v, low, high int
 	}
-	bounds := []bound{{"classes", a.Classes, 2, 4096}, {"packets", a.Packets, 1, 256}, {"bytes", n, 8, 4096}, {"encoding", a.Encoding, 1, 4096}}
+	bounds := []bound{{"classes", a.Classes, 2, 4096}, {"packets", a.Packets, 1, 256}, {"bytes", n, 8, maxBytes}, {"encoding", a.Encoding, 1, 4096}}
 	if a.Grams != 0 {
 		bounds = append(bounds, bound{"grams", a.Grams, 2, 1 << 16}, bound{"gram_size", a.GramSize, 1, 4096})
 	}

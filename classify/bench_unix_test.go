@@ -27,7 +27,7 @@ func models(b *testing.B, f func(b *testing.B, name string, m *Model)) {
 		n := initialised(a, 1)
 		samples := ragged(&a, 40)
 		n.Train(nn.Pass{Train: true}, samples, 40, 0)
-		exact, err := n.compile(nil, nil)
+		exact, err := n.compile(nil, nil, 1)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -97,6 +97,99 @@ func BenchmarkLabel(b *testing.B) {
 
 // Payloads as they come, those of the sample captures, flow by flow to their labels.
 func BenchmarkSamples(b *testing.B) {
+	flows, length := sampleFlows(b)
+	models(b, func(b *testing.B, name string, m *Model) {
+		b.Run(name, func(b *testing.B) {
+			e := m.Engine()
+			var input Input
+			var logs []float32
+			t, f, i := e.NewTrack(), 0, 0
+			perCPU(b, func() {
+				fillNext(&input, m, flows[f], i)
+				if i++; m.step(e, t, &input).final || i == len(flows[f]) {
+					logs, _ = t.decide(logs)
+					t.Reset()
+					f, i = (f+1)%len(flows), 0
+				}
+			})
+			b.ReportMetric(length, "bytes/payload")
+		})
+	})
+}
+
+// The same with so many flows that each have a packet at the same time; the time is that of one packet.
+func BenchmarkTogether(b *testing.B) {
+	flows, _ := sampleFlows(b)
+	models(b, func(b *testing.B, name string, m *Model) {
+		for _, together := range []int{1, 2, 4, 8, 16, 32} {
+			b.Run(fmt.Sprintf("%s/%d", name, together), func(b *testing.B) {
+				e := m.Engine()
+				inputs, tracks := make([]Input, together), make([]*Track, together)
+				type place struct{ flow, packet int }
+				at := make([]place, together)
+				for i := range tracks {
+					tracks[i], at[i].flow = e.NewTrack(), i%len(flows)
+				}
+				var logs []float32
+				next := together % len(flows)
+				before := cpuTime(b)
+				packets := 0
+				for b.Loop() {
+					if packets++; packets%together != 0 {
+						continue
+					}
+					for i, p := range at {
+						fillNext(&inputs[i], m, flows[p.flow], p.packet)
+					}
+					e.Steps(tracks, inputs)
+					for i := range at {
+						packet, flow := e.scores(i)
+						at[i].packet++
+						if m.word(e, tracks[i], packet, flow).final || at[i].packet == len(flows[at[i].flow]) {
+							logs, _ = tracks[i].decide(logs)
+							tracks[i].Reset()
+							at[i], next = place{next, 0}, (next+1)%len(flows)
+						}
+					}
+				}
+				b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
+			})
+		}
+	})
+}
+
+// The novelty of a flow of a model of 20 labels.
+func BenchmarkNovelty(b *testing.B) {
+	const size, labels = 128, 20
+	var places []Place
+	r := nn.NewRand(1)
+	for i := range labels * ages * 20 {
+		p := Place{State: make([]float32, size), Packets: 1 + i%10, Group: int32(i % labels)}
+		for j := range p.State {
+			p.State[j] = float32(r.Normal()) + float32((i%labels)*(j%7))
+		}
+		places = append(places, p)
+	}
+	n, err := FitNovelty(places)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n.SetThresholds(places, 0.98)
+	buf := make([]float32, size)
+	perCPU(b, func() { n.Score(places[7].State, 8, buf) })
+}
+
+// fillNext makes the input of a packet of a flow.
+func fillNext(in *Input, m *Model, opening []flow.Payload, i int) {
+	before := int64(0)
+	if i > 0 {
+		before = opening[i-1].Nanos
+	}
+	m.Arch.Fill(in, &opening[i], 6, i, before)
+}
+
+// sampleFlows returns the openings of the sample captures, and the mean length of their payloads.
+func sampleFlows(b *testing.B) (flows [][]flow.Payload, length float64) {
 	paths, err := filepath.Glob("../samples/apps/*.pcap*")
 	if err != nil || len(paths) == 0 {
 		b.Skip("no sample captures")
@@ -106,7 +199,6 @@ func BenchmarkSamples(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer r.Close()
-	var flows [][]flow.Payload
 	var bytes, payloads int
 	in, err := meter.New(meter.Config{Flow: flow.Config{OpeningPackets: 10}}, 1, func(int) meter.Handler {
 		return collector(func(opening []flow.Payload) {
@@ -130,28 +222,7 @@ func BenchmarkSamples(b *testing.B) {
 		}
 	}
 	in.Close()
-	models(b, func(b *testing.B, name string, m *Model) {
-		b.Run(name, func(b *testing.B) {
-			e := m.Engine()
-			var input Input
-			var logs []float32
-			t, f, i := e.NewTrack(), 0, 0
-			perCPU(b, func() {
-				opening := flows[f]
-				before := int64(0)
-				if i > 0 {
-					before = opening[i-1].Nanos
-				}
-				e.arch.Fill(&input, &opening[i], 6, i, before)
-				if i++; m.step(e, t, &input).final || i == len(opening) {
-					logs, _ = t.decide(logs)
-					t.Reset()
-					f, i = (f+1)%len(flows), 0
-				}
-			})
-			b.ReportMetric(float64(bytes)/float64(payloads), "bytes/payload")
-		})
-	})
+	return flows, float64(bytes) / float64(payloads)
 }
 
 // collector takes the openings of flows that are over.

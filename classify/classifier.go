@@ -28,7 +28,15 @@ type Classifier struct {
 	first  []flow.Payload // scratch
 	effort atomic.Uint32  // an Effort
 	shed   shed
-	novel  []float32 // mean encoding of the flow that was found novel last
+
+	novel [][]float32 // mean encodings of the flows that the last call found novel, in order; see Novel
+	found int         // how many they are
+
+	// Packets that Wait, in order: their flows, and what is known of them.
+	flows   []flow.Ref
+	steps   []*Track
+	inputs  [meter.MaxWaiting]Input
+	changed []bool // what Settle returned
 }
 
 // maxFree bounds the tracks that are kept for the next flows.
@@ -56,6 +64,7 @@ func (c *Classifier) Undecided() int { return len(c.tracks) - len(c.tags) }
 // acknowledgements are packets of a flow but are not (paper A, our reading), nor are later fragments.
 func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 	f := p.Flow
+	c.found = 0
 	effort := Effort(c.effort.Load())
 	var label flow.Label
 	switch {
@@ -63,13 +72,7 @@ func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 		return false
 	case p.Joined && effort == Full:
 		c.first = f.Opening(c.first[:0])
-		probabilities, final := c.catchUp(c.first, f.Proto(), c.track(f))
-		if final {
-			label, changed = c.finish(f.Label(), f.Tag())
-			f.SetTag(0)
-		} else {
-			label, changed = c.packetLabel(f.Label(), probabilities)
-		}
+		label, changed = c.labelOf(f, c.catchUp(c.first, f.Proto(), c.track(f)))
 	case p.Joined:
 		return c.shedJoined(f, effort)
 	case f.OpeningShort() && payload(p.Headers):
@@ -88,24 +91,71 @@ func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 	return changed
 }
 
-// catchUp gives the networks the payloads of a flow's opening that they have not seen: the last one, or more after a
-// time of less effort. It returns what the packet network says of the last, and whether the flow is decided. There must be one.
-func (c *Classifier) catchUp(opening []flow.Payload, proto uint8, t *Track) (probabilities []float32, final bool) {
-	for t.Packets < len(opening) && !final {
-		c.fill(opening, proto, t.Packets)
-		s := c.model.step(c.engine, t, &c.input)
-		probabilities, final = s.packet, s.final
+// Wait is Packet for one that can be classified together with others: Settle does it, and says what Packet would have. It
+// returns false where that is not so, for Packet to be called at once. Between Wait and Settle nothing else of the flow may be
+// given to the classifier; there is room for meter.MaxWaiting.
+func (c *Classifier) Wait(p *meter.Packet) bool {
+	f := p.Flow
+	if !p.Joined || f.Final() || Effort(c.effort.Load()) != Full {
+		return false
 	}
-	return probabilities, final
+	t := c.track(f)
+	c.first = f.Opening(c.first[:0])
+	if t.Packets != len(c.first)-1 { // there is something to catch up with
+		return false
+	}
+	c.fill(&c.inputs[len(c.flows)], c.first, f.Proto(), t.Packets)
+	c.flows, c.steps = append(c.flows, f), append(c.steps, t)
+	return true
+}
+
+// Settle classifies the packets that Wait, writes the labels of their flows, and reports for each, in their order, whether it
+// changed. What it returns is valid until the next Settle.
+func (c *Classifier) Settle() (changed []bool) {
+	c.changed, c.found = c.changed[:0], 0
+	if len(c.flows) == 0 {
+		return c.changed
+	}
+	c.engine.Steps(c.steps, c.inputs[:len(c.steps)])
+	for i, f := range c.flows {
+		packet, flow := c.engine.scores(i)
+		label, changed := c.labelOf(f, c.model.word(c.engine, c.steps[i], packet, flow))
+		f.SetLabel(label)
+		c.changed = append(c.changed, changed)
+	}
+	clear(c.flows)
+	clear(c.steps)
+	c.flows, c.steps = c.flows[:0], c.steps[:0]
+	return c.changed
+}
+
+// labelOf returns the label of a flow after a step, and whether it is another than before.
+func (c *Classifier) labelOf(f flow.Ref, s step) (label flow.Label, changed bool) {
+	if !s.final {
+		return c.packetLabel(f.Label(), s.packet)
+	}
+	label, changed = c.finish(f.Label(), f.Tag())
+	f.SetTag(0)
+	return label, changed
+}
+
+// catchUp gives the networks the payloads of a flow's opening that they have not seen: the last one, or more after a
+// time of less effort. It returns what they say after the last. There must be one.
+func (c *Classifier) catchUp(opening []flow.Payload, proto uint8, t *Track) (s step) {
+	for t.Packets < len(opening) && !s.final {
+		c.fill(&c.input, opening, proto, t.Packets)
+		s = c.model.step(c.engine, t, &c.input)
+	}
+	return s
 }
 
 // fill makes the input of the i-th payload of an opening.
-func (c *Classifier) fill(opening []flow.Payload, proto uint8, i int) {
+func (c *Classifier) fill(in *Input, opening []flow.Payload, proto uint8, i int) {
 	before := int64(0)
 	if i > 0 {
 		before = opening[i-1].Nanos
 	}
-	c.model.Arch.Fill(&c.input, &opening[i], proto, i, before)
+	c.model.Arch.Fill(in, &opening[i], proto, i, before)
 }
 
 // packet returns what the packet network says of the input.
@@ -121,7 +171,7 @@ func (c *Classifier) shedJoined(f flow.Ref, effort Effort) (changed bool) {
 	last := len(c.first) - 1
 	label := f.Label()
 	if effort == NoFlowNetwork {
-		c.fill(c.first, f.Proto(), last)
+		c.fill(&c.input, c.first, f.Proto(), last)
 		label, changed = c.packetLabel(label, c.packet())
 	}
 	if effort == NoLabels || last+1 >= c.model.Arch.Packets {
@@ -155,6 +205,7 @@ func payload(h *packet.Headers) bool {
 // Ended gives a flow that ends before it was decided its label from what it had, and reports
 // whether the label changed. It must be called for every flow that Packet was given.
 func (c *Classifier) Ended(f *flow.Flow) (changed bool) {
+	c.found = 0
 	tag := f.Tag
 	if f.Label.Final || tag == 0 && len(f.Opening) == 0 {
 		return false
@@ -196,7 +247,11 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 		label.Source = flow.FromFlow
 	}
 	if label.Novel {
-		c.novel = t.Mean(c.novel)
+		if c.found == len(c.novel) {
+			c.novel = append(c.novel, nil)
+		}
+		c.novel[c.found] = t.Mean(c.novel[c.found])
+		c.found++
 	}
 	c.tracks[tag-1] = nil
 	c.tags = append(c.tags, tag)
@@ -206,12 +261,8 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 	return label, label.Class != before.Class || label.Source != before.Source || label.Novel != before.Novel
 }
 
-// Novel returns where the flow lies that was found novel last.
-func (c *Classifier) Novel() Embedded { return c.model.embed(c.novel) }
-
-// Opening returns the opening that the last packet joined, which Packet looked at. It is valid until the next call of Packet, and its
-// payloads are the table's.
-func (c *Classifier) Opening() []flow.Payload { return c.first }
+// Novel returns where the i-th of the flows lies that the last call of Packet, Settle or Ended found novel, in the order of their packets.
+func (c *Classifier) Novel(i int) Embedded { return c.model.embed(c.novel[i]) }
 
 // track returns the track of a flow, which the flow's tag tells.
 func (c *Classifier) track(f flow.Ref) *Track {

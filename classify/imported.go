@@ -96,7 +96,7 @@ func Import(g *graph.Graph, labels []string, o ImportOptions) (*Model, error) {
 	copy(n.packetHead.Weight.Value, head.Weight)
 	clear(n.packetHead.Bias.Value)
 	copy(n.packetHead.Bias.Value, head.Bias)
-	if _, err := n.compile(nil, nil); err != nil {
+	if _, err := n.compile(nil, nil, 1); err != nil {
 		return nil, fmt.Errorf("classify: %w", err)
 	}
 	return NewModel(Settings{Arch: a, PacketTemperature: o.Temperature, FlowTemperature: 1}, labels, params)

@@ -61,15 +61,18 @@ func (a *Architecture) fillBytes(in *Input, payload []byte) {
 		in.Bytes = make([]uint16, n)
 	}
 	in.Bytes = in.Bytes[:n]
-	var buf [maxBytes]byte
-	used := a.Normaliser.Apply(buf[:n], payload)
-	for i, b := range buf[:used] {
-		in.Bytes[i] = uint16(b)
-	}
-	for i := used; i < n; i++ {
-		in.Bytes[i] = padding
+	for rest := in.Bytes[apply(&a.Normaliser, in.Bytes, payload):]; len(rest) > 0; {
+		rest = rest[copy(rest, paddings[:]):]
 	}
 }
+
+// paddings are copied, which is faster than writing one after the other.
+var paddings = func() (all [256]uint16) {
+	for i := range all {
+		all[i] = padding
+	}
+	return all
+}()
 
 // maxBytes is the most that a Normaliser may keep: Architecture.Check sees to it.
 const maxBytes = 4096

@@ -59,8 +59,8 @@ func (q *Int8) check() error {
 }
 
 // MeasureInt8 finds out which networks may run in int8 for at most 0.2 points of accuracy: of
-// packets, and of flows after their last packet. Packets that training holds too do not count. The
-// result is for Settings.Int8; it is nil without samples.
+// packets, and of flows after their last packet. Packets that training holds too do not count alone; a
+// flow counts whatever it consists of. The result is for Settings.Int8; it is nil without samples.
 func (n *Network) MeasureInt8(samples []*Sample, workers int) (*Int8, error) {
 	total := 0
 	for _, s := range samples {
@@ -69,12 +69,12 @@ func (n *Network) MeasureInt8(samples []*Sample, workers int) (*Int8, error) {
 	if total == 0 {
 		return nil, nil
 	}
-	exact, err := n.compile(nil, nil)
+	exact, err := n.compile(nil, nil, 1)
 	if err != nil {
 		return nil, err
 	}
 	packet, flow := n.Arch.observe(exact, samples, total)
-	rounded, err := n.compile(packet, flow)
+	rounded, err := n.compile(packet, flow, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +106,34 @@ func (n *Network) MeasureInt8(samples []*Sample, workers int) (*Int8, error) {
 	}
 	if q.Packet.Used {
 		q.Packet.Ranges = packet
+	}
+	return q, nil
+}
+
+// CompareInt8 measures on other samples what the networks that run in int8 lose to float32 in service: flows are judged by both
+// networks as they are in service against both in float32. Nothing is chosen: Used says what runs, and there are no Ranges. It is nil where
+// nothing runs in int8, or without samples.
+func (m *Model) CompareInt8(samples []*Sample, workers int) (*Int8, error) {
+	if m.Int8 == nil || !m.Int8.Packet.Used && (m.Int8.Flow == nil || !m.Int8.Flow.Used) || len(samples) == 0 {
+		return nil, nil
+	}
+	n := m.network()
+	exact, err := n.compile(nil, nil, 1)
+	if err != nil {
+		return nil, err
+	}
+	packet, flow := m.Int8.ranges()
+	service, err := n.compile(packet, flow, 1)
+	if err != nil {
+		return nil, err
+	}
+	one, other := m.Arch.answer(exact, samples, workers), m.Arch.answer(service, samples, workers)
+	q := &Int8{Packet: one.packets.against(&other.packets)}
+	q.Packet.Used = m.Int8.Packet.Used
+	if m.Int8.Flow != nil {
+		r := one.flows.against(&other.flows)
+		r.Used = m.Int8.Flow.Used
+		q.Flow = &r
 	}
 	return q, nil
 }

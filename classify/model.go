@@ -105,7 +105,7 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	m, err := NewModel(s, labels, params)
 	if err == nil && s.Arch.Imported != nil {
 		// The layers of the profiles can all be compiled; of others it must be seen.
-		_, err = m.network().compile(nil, nil)
+		_, err = m.network().compile(nil, nil, 1)
 	}
 	if err != nil {
 		return nil, err
@@ -146,6 +146,11 @@ type step struct {
 // since networks are sure of them too.
 func (m *Model) step(e *Engine, t *Track, in *Input) step {
 	packet, flow := e.Step(t, in)
+	return m.word(e, t, packet, flow)
+}
+
+// word is the cascade's after a payload packet whose class scores are there.
+func (m *Model) word(e *Engine, t *Track, packet, flow []float32) step {
 	s := step{packet: probabilities(packet, m.PacketTemperature), final: t.Packets >= m.Arch.Packets}
 	if flow == nil {
 		for c, p := range s.packet {
@@ -182,9 +187,12 @@ func (t *Track) decide(dst []float32) (logs []float32, answer Answer) {
 
 // novelty returns the novelty score of a flow as it stands.
 func (m *Model) novelty(e *Engine, t *Track) float64 {
-	state := e.State(t)
-	e.scratch = slices.Grow(e.scratch[:0], len(state))[:len(state)]
-	return m.Novelty.Score(state, t.Packets, e.scratch)
+	if t.judged != t.Packets {
+		state := e.State(t)
+		e.scratch = slices.Grow(e.scratch[:0], len(state))[:len(state)]
+		t.novelty, t.judged = m.Novelty.Score(state, t.Packets, e.scratch), t.Packets
+	}
+	return t.novelty
 }
 
 // logProb keeps a probability that float32 rounded to 0 from outweighing everything else.

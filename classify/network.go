@@ -246,7 +246,9 @@ type Track struct {
 	h, c    []float32 // of the LSTM
 	sum     []float32 // of the packet network's encodings
 	logs    []float64 // logarithms of what the flow is so far, by class, see Model.step
-	last    bool      // logs holds the flow network's last probabilities instead: only the decision needs their logarithms
+	judged  int       // packets after which novelty was what it is; 0: never
+	novelty float64
+	last    bool // logs holds the flow network's last probabilities instead: only the decision needs their logarithms
 }
 
 // NewTrack returns the track of a flow that has begun.
@@ -262,7 +264,7 @@ func (a *Architecture) newTrack() *Track {
 
 // Reset makes t the track of another flow.
 func (t *Track) Reset() {
-	t.Packets = 0
+	t.Packets, t.judged = 0, 0
 	clear(t.h)
 	clear(t.c)
 	clear(t.sum)

@@ -41,7 +41,13 @@ var identifierClass = func() (class [256]uint8) {
 // Apply writes the normalised payload to dst, which is n.Bytes long, and returns how many of
 // its bytes are payload; the rest is zero. It does not keep or change payload.
 func (n *Normaliser) Apply(dst, payload []byte) int {
-	dst = dst[:n.Bytes]
+	used := apply(n, dst[:n.Bytes], payload)
+	clear(dst[used:n.Bytes])
+	return used
+}
+
+// apply is Apply for bytes in memory of any width, without the zeros behind them.
+func apply[T byte | uint16](n *Normaliser, dst []T, payload []byte) int {
 	var zeroed spans
 	if n.DHCP {
 		zeroed = dhcpIdentifiers(payload)
@@ -52,7 +58,7 @@ func (n *Normaliser) Apply(dst, payload []byte) int {
 		c := payload[i]
 		if zeroed.has(i) {
 			c = 0
-		} else if n.Collapse && identifierClass[c] != 0 {
+		} else if n.Collapse && mayBeIdentifier(payload[i:]) {
 			if length := identifierLen(payload[i:zeroed.next(i, len(payload))]); length > 0 {
 				dst[out] = identifier
 				out++
@@ -62,7 +68,7 @@ func (n *Normaliser) Apply(dst, payload []byte) int {
 			}
 		}
 		i++
-		if n.Runs && run > 0 && dst[out-1] == c {
+		if n.Runs && run > 0 && dst[out-1] == T(c) {
 			if run >= keepRun {
 				continue
 			}
@@ -70,11 +76,17 @@ func (n *Normaliser) Apply(dst, payload []byte) int {
 		} else {
 			run = 1
 		}
-		dst[out] = c
+		dst[out] = T(c)
 		out++
 	}
-	clear(dst[out:])
 	return out
+}
+
+// mayBeIdentifier reports whether b can begin with an identifier: the shortest has seven bytes of one class. Most
+// bytes that are of a class are told apart here.
+func mayBeIdentifier(b []byte) bool {
+	class := identifierClass[b[0]]
+	return class != 0 && len(b) >= 7 && class&identifierClass[b[1]]&identifierClass[b[3]]&identifierClass[b[6]] != 0
 }
 
 // identifierLen returns the length of the longest identifier that b starts with, 0 for none.

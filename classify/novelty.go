@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/weirnet/weir/internal/kernel"
 	"github.com/weirnet/weir/nn/safetensors"
 )
 
@@ -23,9 +24,10 @@ type Novelty struct {
 	Quantile   float64   `json:"quantile"` // share of known validation flows below them
 
 	size   int
-	whiten []float32 // (size, size), lower triangle: its product with a state has unit covariance
-	means  []float32 // (rows, size), whitened
-	ages   []float32 // (rows): the age that a mean is of
+	whiten []float32            // (size, size), lower triangle: its product with a state has unit covariance
+	means  []float32            // (rows, size), whitened
+	ages   []float32            // (rows): the age that a mean is of
+	packed *kernel.FloatWeights // whiten
 }
 
 // ages is the number of ranges of payload packets.
@@ -121,6 +123,7 @@ func FitNovelty(places []Place) (Novelty, error) {
 			n.whiten[i*size+j] = float32(inverse.At(i, j))
 		}
 	}
+	n.pack()
 	for g := 0; g < len(means); g += size {
 		mean := make([]float32, size)
 		for j, v := range means[g : g+size] {
@@ -172,33 +175,61 @@ func (n *Novelty) Score(state []float32, packets int, buf []float32) float64 {
 // training had none.
 func (n *Novelty) distance(state []float32, packets int, buf []float32) float64 {
 	n.project(buf, state)
-	nearest, any := math.Inf(1), math.Inf(1)
-	for row, a := range n.ages {
-		sum := float32(0)
-		for j, v := range n.means[row*n.size : (row+1)*n.size] {
-			d := buf[j] - v
-			sum += d * d
-		}
-		any = min(any, float64(sum))
-		if int(a) == age(packets) {
-			nearest = min(nearest, float64(sum))
-		}
+	now := float32(age(packets))
+	nearest := n.nearest(buf, func(a float32) bool { return a == now })
+	if math.IsInf(float64(nearest), 1) {
+		nearest = n.nearest(buf, func(float32) bool { return true })
 	}
-	if math.IsInf(nearest, 1) {
-		return any
+	return float64(nearest)
+}
+
+// nearest returns the squared distance of a whitened state to the nearest mean of the ages asked for, infinity without one.
+func (n *Novelty) nearest(x []float32, asked func(age float32) bool) float32 {
+	nearest := float32(math.Inf(1))
+	for row, a := range n.ages {
+		if asked(a) {
+			nearest = min(nearest, squaredDistance(x, n.means[row*n.size:(row+1)*n.size], nearest))
+		}
 	}
 	return nearest
 }
 
+// squaredDistance returns Σ (x-y)², or some of the sum that is more than enough.
+func squaredDistance(x, y []float32, enough float32) float32 {
+	const run = 32
+	sum := float32(0)
+	for len(x) >= run && sum <= enough {
+		p, q := x[:run], y[:run]
+		var a, b, c, d float32 // four sums, so that none waits for the one before
+		for i := 0; i < run; i += 4 {
+			e, f, g, h := p[i]-q[i], p[i+1]-q[i+1], p[i+2]-q[i+2], p[i+3]-q[i+3]
+			a, b, c, d = a+e*e, b+f*f, c+g*g, d+h*h
+		}
+		sum += a + b + (c + d)
+		x, y = x[run:], y[run:]
+	}
+	for i, v := range x {
+		sum += (v - y[i]) * (v - y[i])
+	}
+	return sum
+}
+
+// pack prepares project.
+func (n *Novelty) pack() {
+	columns := make([]float32, n.size*n.size)
+	for i := range n.size {
+		for j := range i + 1 {
+			columns[j*n.size+i] = n.whiten[i*n.size+j]
+		}
+	}
+	n.packed = kernel.PackFloats(columns, n.size, nil, kernel.Runs{Segments: 1, Length: n.size})
+}
+
 // project computes dst = whiten · x.
 func (n *Novelty) project(dst, x []float32) {
-	for i := range n.size {
-		sum := float32(0)
-		for j, w := range n.whiten[i*n.size : i*n.size+i+1] {
-			sum += w * x[j]
-		}
-		dst[i] = sum
-	}
+	n.packed.Multiply(&kernel.FloatProduct{
+		Grid: kernel.Grid{Height: 1, Width: 1}, A: [2]kernel.Left[float32]{{Data: x}}, Dst: kernel.Places[float32]{Data: dst},
+	})
 }
 
 func (n *Novelty) save(weights map[string]safetensors.Tensor) {
@@ -238,6 +269,7 @@ func (n *Novelty) load(weights map[string]safetensors.Tensor, size int) error {
 		}
 	}
 	n.size, n.whiten, n.means, n.ages = size, whiten.Data, means.Data, of.Data
+	n.pack()
 	return nil
 }
 

@@ -60,6 +60,7 @@ func (v *candidate) look(t *Table, n uint32) Worth {
 // table alone. A flow with an answer or a label goes only where the sixty-three flows behind it have
 // one too; since the next flow takes its cell, it can hit one in 64 of them in each round.
 func (t *Table) evict(but uint32) bool {
+	t.Settle()
 	others := t.alive
 	if but != 0 && t.blocks[but/blockLen].flows>>(but%blockLen)&1 != 0 {
 		others--
@@ -96,6 +97,7 @@ func (t *Table) nextFlow() uint32 {
 
 // evictFrom makes room in a page of the index.
 func (t *Table) evictFrom(p *page) {
+	t.Settle()
 	var v candidate
 	for b := range p {
 		for _, cell := range p[b].cells {

@@ -1,7 +1,10 @@
 package flow
 
+import "slices"
+
 // Ref is a flow in a table: what Update returns. It is valid until the flow's OnEnd has returned, and
-// at most until the next call of Update, which may end any flow. Its zero value is no flow.
+// at most until the next call of Update, which may end any flow; that of a flow that Waits until it was
+// settled. Its zero value is no flow.
 type Ref struct {
 	table *Table
 	n     uint32
@@ -66,6 +69,18 @@ func (f Ref) SetLabel(l Label) {
 	}
 	s.confidence = l.Confidence
 	s.packets = uint16(min(l.Packets, maxOpening))
+}
+
+// Wait says that the label of the flow, which Update last returned and whose opening the payload joined,
+// comes later: Config.OnSettle is called before anything happens for which labels count, that is before the
+// flow's next packet with a payload, before any flow ends, before a payload is refused for want of memory, or by
+// Settle. So all is as if the label had been set at once; only where PayloadMemory is nearly used up may its
+// blocks be cut otherwise, and another payload be refused.
+func (f Ref) Wait() { f.table.waiting = append(f.table.waiting, f.n) }
+
+// Waits reports whether the flow's label is to come by OnSettle.
+func (f Ref) Waits() bool {
+	return len(f.table.waiting) > 0 && !f.Final() && slices.Contains(f.table.waiting, f.n)
 }
 
 // Tag returns the number that SetTag gave the flow, 0 before.

@@ -25,6 +25,10 @@ type Config struct {
 	// OnEnd is called for each flow that ends; the flow is valid until it returns. It must not call the
 	// table.
 	OnEnd func(*Flow)
+
+	// OnSettle is called when flows Wait and the table is about to do something that their labels may count
+	// for. It must label, and release, those that are to be, and call the table for nothing else.
+	OnSettle func()
 }
 
 // Defaults and bounds of Config.
@@ -60,6 +64,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnEnd == nil {
 		c.OnEnd = func(*Flow) {}
+	}
+	if c.OnSettle == nil {
+		c.OnSettle = func() {}
 	}
 	return c
 }
@@ -121,6 +128,7 @@ type Table struct {
 	pool      *pool
 	ahead     lookahead
 	ending    []ending // of the Sweep at work
+	waiting   []uint32 // cells of flows that Wait
 	parts     parts
 	most      int  // mostEnding, less in tests
 	record    Flow // given to OnEnd
@@ -204,6 +212,9 @@ func (t *Table) Update(h *packet.Headers, p *capture.Packet, ordinal uint64) (f 
 	var salt uint64
 	if n != 0 {
 		c := t.cell(n)
+		if h.PayloadWireLen > 0 && (Ref{t, n}).Waits() {
+			t.Settle()
+		}
 		if reason := t.over(c, h, p.Nanos); reason != Alive {
 			if c.start == p.Nanos {
 				salt = t.id(c)
@@ -292,6 +303,7 @@ func (t *Table) end(n uint32, reason EndReason) {
 
 // endTagged is end for a flow of whose hash the tag is known.
 func (t *Table) endTagged(n, tag uint32, reason EndReason) {
+	t.Settle()
 	c := t.cell(n)
 	if c.closed() {
 		reason = EndOfFlow
@@ -353,6 +365,9 @@ func (t *Table) keep(n uint32, dir Direction, h *packet.Headers, p *capture.Pack
 	s, c := t.sideOf(n), t.cell(n)
 	payload := Payload{Nanos: p.Nanos, Dir: dir, Len: h.PayloadWireLen, Data: h.Payload(p.Data)}
 	count, ok := t.pool.add(&s.opening, payload)
+	if !ok && t.Settle() {
+		count, ok = t.pool.add(&s.opening, payload)
+	}
 	if !ok {
 		// An opening is the first payloads without a gap, so it ends here.
 		t.stats.OpeningsShort++
@@ -363,6 +378,16 @@ func (t *Table) keep(n uint32, dir Direction, h *packet.Headers, p *capture.Pack
 	if count == t.cfg.OpeningPackets {
 		c.rest |= isReleased
 	}
+	return true
+}
+
+// Settle has the flows that Wait labelled and reports whether there were any.
+func (t *Table) Settle() bool {
+	if len(t.waiting) == 0 {
+		return false
+	}
+	t.waiting = t.waiting[:0]
+	t.cfg.OnSettle()
 	return true
 }
 

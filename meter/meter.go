@@ -37,6 +37,16 @@ type PacketHandler interface {
 	Packet(p *Packet)
 }
 
+// SettlingHandler is a PacketHandler that labels flows of several packets together: see Packet.Wait.
+type SettlingHandler interface {
+	PacketHandler
+	// Settle labels the flows of all packets that Wait. Packets without a payload of these flows may have come since.
+	Settle()
+}
+
+// MaxWaiting is how many packets of a worker Wait at most.
+const MaxWaiting = 32
+
 // Packet is a decoded packet with its flow.
 type Packet struct {
 	Ordinal uint64 // place in the stream, from 0
@@ -46,7 +56,14 @@ type Packet struct {
 	Dir     flow.Direction
 	Joined  bool // its payload is the last one of the flow's opening
 	Counted bool // in the window of its time
+
+	waits bool
 }
+
+// Wait may be called in a SettlingHandler's Packet, for one that Joined: the label of its flow comes by Settle. That is
+// called before the flow's next packet with a payload and before anything else for which labels count, after MaxWaiting packets, and at
+// the end of what Add was given at the latest; nothing waits for traffic to come. Flow stays valid until then.
+func (p *Packet) Wait() { p.waits = true }
 
 // Payload returns the captured bytes of the application payload.
 func (p *Packet) Payload() []byte { return p.Headers.Payload(p.Capture.Data) }

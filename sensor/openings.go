@@ -141,6 +141,9 @@ func (s *Sensor) Opening(flowID uint64) *event.Sample {
 	return nil
 }
 
+// learns reports whether anything is kept of decided flows.
+func (w *labelledFlows) learns() bool { return w.samples.Novel || w.recent != nil }
+
 // decided keeps the opening of a flow that has a final label now.
 func (w *labelledFlows) decided(f *flow.Flow, opening []flow.Payload) {
 	if len(opening) == 0 {
@@ -153,13 +156,13 @@ func (w *labelledFlows) decided(f *flow.Flow, opening []flow.Payload) {
 	}
 }
 
-// sample returns what is told of a novel flow whose opening was encoded last and that the classifier has just decided; nil where nothing
-// is to be.
-func (w *labelledFlows) sample(f *flow.Flow, c *classify.Classifier, nanos int64) *event.Sample {
+// sample returns what is told of a novel flow whose opening was encoded last and that the classifier has just decided, as its novel-th
+// novel one; nil where nothing is to be.
+func (w *labelledFlows) sample(f *flow.Flow, c *classify.Classifier, novel int, nanos int64) *event.Sample {
 	if !w.samples.Novel || !f.Label.Final || !f.Label.Novel || len(w.encoded) == 0 || !w.sampling.take(nanos, ofWorker) {
 		return nil
 	}
-	e := c.Novel()
+	e := c.Novel(novel)
 	return &event.Sample{
 		Start: event.Time(f.Start), Embedding: e.Vector, Nearest: e.Nearest, Similarity: e.Similarity, Limit: e.Limit,
 		Opening: append([]byte(nil), w.encoded...),

@@ -227,7 +227,7 @@ func (w *endedFlows) Ended(f *flow.Flow, at uint64) {
 	w.queue.Put(at, f.FirstPacket, event.OfFlow(f, app, model))
 }
 
-// labelledFlows is the meter.PacketHandler of one worker with labels.
+// labelledFlows is the meter.SettlingHandler of one worker with labels.
 type labelledFlows struct {
 	endedFlows
 	classifiers []*classify.Classifier // the one for flows that begin first, then those that have flows yet
@@ -235,8 +235,18 @@ type labelledFlows struct {
 	trial       *trial                 // nil: no model is
 	samples     SampleConfig
 	sampling    sampling
-	recent      *openings // nil: none are kept
-	encoded     []byte    // the opening of the flow that was decided last, see openings
+	recent      *openings      // nil: none are kept
+	opening     []flow.Payload // scratch
+	encoded     []byte         // the opening of the flow that was decided last, see openings
+	waiting     []waiting      // packets that meter.Packet.Wait
+}
+
+// waiting is a packet that waits for a classifier.
+type waiting struct {
+	classifier *classify.Classifier
+	flow       flow.Ref
+	nanos      int64
+	at         uint64
 }
 
 // Packet implements meter.PacketHandler.
@@ -245,25 +255,52 @@ func (w *labelledFlows) Packet(p *meter.Packet) {
 	if len(w.classifiers) > 1 {
 		c = w.of(p.Flow.Label().Class)
 	}
-	learned := (w.samples.Novel || w.recent != nil) && p.Joined && !p.Flow.Final()
-	tried := w.trial != nil && p.Joined && !p.Flow.Final()
-	if tried {
-		w.trial.opening = p.Flow.Opening(w.trial.opening[:0])
+	if c.Wait(p) {
+		p.Wait()
+		w.waiting = append(w.waiting, waiting{c, p.Flow, p.Capture.Nanos, p.Ordinal})
+		return
 	}
-	changed := c.Packet(p)
-	learned = learned && p.Flow.Final()
-	tried = tried && p.Flow.Final()
-	if changed || learned || tried {
-		p.Flow.Record(&w.flow)
+	undecided := p.Joined && !p.Flow.Final()
+	w.labelled(p.Flow, c, 0, c.Packet(p), undecided, p.Capture.Nanos, p.Ordinal)
+}
+
+// Settle implements meter.SettlingHandler.
+func (w *labelledFlows) Settle() {
+	for _, c := range w.classifiers {
+		changed, novel := c.Settle(), 0
+		for i := range w.waiting {
+			if p := &w.waiting[i]; p.classifier == c {
+				w.labelled(p.flow, c, novel, changed[0], true, p.nanos, p.at)
+				changed = changed[1:]
+				if l := p.flow.Label(); l.Final && l.Novel {
+					novel++
+				}
+			}
+		}
 	}
+	clear(w.waiting)
+	w.waiting = w.waiting[:0]
+}
+
+// labelled tells of the label of a packet's flow. Where that was undecided and is decided now, what the flow looked like is kept if it is to
+// be, and the model on trial asked; novel is the flow's number among those that the classifier has just found novel.
+func (w *labelledFlows) labelled(f flow.Ref, c *classify.Classifier, novel int, changed, undecided bool, nanos int64, at uint64) {
+	decided := undecided && f.Final()
+	tried, learned := decided && w.trial != nil, decided && w.learns()
+	if !changed && !tried && !learned {
+		return
+	}
+	f.Record(&w.flow)
 	if learned {
-		w.decided(&w.flow, c.Opening())
+		w.opening = f.Opening(w.opening[:0])
+		w.decided(&w.flow, w.opening)
 	}
 	if changed {
-		w.label(&w.flow, c, p.Capture.Nanos, p.Ordinal)
+		w.label(&w.flow, c, novel, nanos, at)
 	}
 	if tried {
-		w.try(&w.flow, w.trial.opening, p.Capture.Nanos, p.Ordinal)
+		w.trial.opening = f.Opening(w.trial.opening[:0])
+		w.try(&w.flow, w.trial.opening, nanos, at)
 	}
 }
 
@@ -272,11 +309,11 @@ func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
 	open := !f.Label.Final
 	c := w.of(f.Label.Class)
 	changed := c.Ended(f)
-	if open && (w.samples.Novel || w.recent != nil) {
+	if open && w.learns() {
 		w.decided(f, f.Opening)
 	}
 	if changed {
-		w.label(f, c, f.Last, at)
+		w.label(f, c, 0, f.Last, at)
 	}
 	if w.trial != nil && open && len(f.Opening) > 0 {
 		w.try(f, f.Opening, f.Last, at)
@@ -284,11 +321,11 @@ func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
 	w.endedFlows.Ended(f, at)
 }
 
-func (w *labelledFlows) label(f *flow.Flow, c *classify.Classifier, nanos int64, at uint64) {
+func (w *labelledFlows) label(f *flow.Flow, c *classify.Classifier, novel int, nanos int64, at uint64) {
 	app, model := w.classes.app(f)
 	w.queue.Put(at, f.FirstPacket, &event.Event{Nanos: nanos, Type: event.TypeLabel, Tuple: event.TupleOf(f), Label: &event.Label{
 		App: app, Confidence: float64(f.Label.Confidence), Source: f.Label.Source.String(),
 		Packets: int(f.Label.Packets), Novel: f.Label.Novel, Model: model,
-		Sample: w.sample(f, c, nanos),
+		Sample: w.sample(f, c, novel, nanos),
 	}})
 }

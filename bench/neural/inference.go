@@ -21,12 +21,14 @@ const padding = 256
 
 // inference runs a compiled network over its inputs, a batch after the other.
 type inference struct {
-	g     *graph.Graph
-	w     *infer.Worker
-	sets  []func(slot, sample int) // by input
-	n     int                      // samples of the inputs
-	batch int
-	at    int
+	g      *graph.Graph
+	p      *infer.Program
+	w      *infer.Worker
+	inputs string
+	sets   []func(slot, sample int) // by input
+	n      int                      // samples of the inputs
+	batch  int
+	at     int
 }
 
 func newInference(file, inputs, calibrate string, batch int) (*inference, error) {
@@ -53,9 +55,16 @@ func compile(g *graph.Graph, o infer.Options, inputs string) (*inference, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &inference{g: g, w: p.NewWorker(), batch: max(o.Batch, 1)}
+	return newWorker(g, p, inputs, max(o.Batch, 1))
+}
+
+func newWorker(g *graph.Graph, p *infer.Program, inputs string, batch int) (*inference, error) {
+	r := &inference{g: g, p: p, w: p.NewWorker(), inputs: inputs, batch: batch}
 	return r, r.feed(r.w, inputs)
 }
+
+// beside returns another worker of the same program, on the same inputs.
+func (r *inference) beside() (runner, error) { return newWorker(r.g, r.p, r.inputs, r.batch) }
 
 // ranges runs a network over inputs and returns what its values were.
 func ranges(g *graph.Graph, inputs string) (infer.Ranges, error) {
@@ -198,13 +207,23 @@ func newStepwise(version, inputs, calibrate string, batch int) (*stepwise, error
 	if err != nil {
 		return nil, err
 	}
-	r := &stepwise{packets: m.Arch.Packets}
-	r.inference = &inference{g: m.FlowGraph(1), w: program.NewWorker(), batch: batch}
-	for range batch {
-		r.h = append(r.h, make([]float32, program.State()))
-		r.c = append(r.c, make([]float32, program.State()))
+	w, err := newWorker(m.FlowGraph(1), program, inputs, batch)
+	return newFlows(w, m.Arch.Packets), err
+}
+
+func newFlows(w *inference, packets int) *stepwise {
+	r := &stepwise{inference: w, packets: packets}
+	for range w.batch {
+		r.h = append(r.h, make([]float32, w.p.State()))
+		r.c = append(r.c, make([]float32, w.p.State()))
 	}
-	return r, r.feed(r.w, inputs)
+	return r
+}
+
+// beside is as that of inference.
+func (r *stepwise) beside() (runner, error) {
+	w, err := newWorker(r.g, r.p, r.inputs, r.batch)
+	return newFlows(w, r.packets), err
 }
 
 // next runs a batch of whole flows.

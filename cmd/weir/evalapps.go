@@ -41,6 +41,7 @@ func newEvalApps(g *shared) *cobra.Command {
 	var (
 		data dataFlags
 		name string
+		int8 bool
 		out  results
 	)
 	c := &cobra.Command{
@@ -50,16 +51,17 @@ func newEvalApps(g *shared) *cobra.Command {
 training and validation, recognised by their content, are left out and named. Beside every number
 stands that of trivial classifiers fitted on the model's training data.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return g.evalApps(c, &data, name, &out)
+			return g.evalApps(c, &data, name, int8, &out)
 		},
 	}
 	data.flags(c)
 	c.Flags().StringVar(&name, "model", "apps", "model: NAME or NAME@VERSION")
+	c.Flags().BoolVar(&int8, "compare-int8", false, "tell as well what int8 costs on these captures, against float32")
 	out.flags(c)
 	return c
 }
 
-func (g *shared) evalApps(c *cobra.Command, data *dataFlags, name string, out *results) error {
+func (g *shared) evalApps(c *cobra.Command, data *dataFlags, name string, int8 bool, out *results) error {
 	m, p, err := g.loadApps(name)
 	if err != nil {
 		return err
@@ -123,6 +125,15 @@ func (g *shared) evalApps(c *cobra.Command, data *dataFlags, name string, out *r
 	}
 	if out.json != "-" {
 		if err := printApps(c.OutOrStdout(), result); err != nil {
+			return err
+		}
+	}
+	if int8 {
+		w := c.OutOrStdout()
+		if out.json == "-" {
+			w = c.ErrOrStderr()
+		}
+		if err := g.compareInt8(w, m, train.Samples(set, part, &m.Arch)); err != nil {
 			return err
 		}
 	}

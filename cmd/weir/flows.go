@@ -158,14 +158,23 @@ func (e endedFlows) Ended(f *flow.Flow, at uint64) {
 	e.queue.Put(at, f.FirstPacket, ended)
 }
 
-// labelledFlows is a meter.PacketHandler that labels the flows too.
+// labelledFlows is a meter.SettlingHandler that labels the flows too.
 type labelledFlows struct {
 	endedFlows
 	classifier *classify.Classifier
 }
 
 // Packet implements meter.PacketHandler.
-func (l labelledFlows) Packet(p *meter.Packet) { l.classifier.Packet(p) }
+func (l labelledFlows) Packet(p *meter.Packet) {
+	if l.classifier.Wait(p) {
+		p.Wait()
+		return
+	}
+	l.classifier.Packet(p)
+}
+
+// Settle implements meter.SettlingHandler.
+func (l labelledFlows) Settle() { l.classifier.Settle() }
 
 // Ended implements meter.Handler.
 func (l labelledFlows) Ended(f *flow.Flow, at uint64) {

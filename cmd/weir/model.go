@@ -144,18 +144,7 @@ func showInt8(w io.Writer, p *model.Package) error {
 		fmt.Fprintf(w, "numbers\tfloat32 (what int8 costs was not measured)\n")
 		return nil
 	}
-	tell := func(network, samples string, r *classify.Rounding) {
-		numbers := "float32"
-		if r.Used {
-			numbers = "int8"
-		}
-		fmt.Fprintf(w, "numbers\t%s network in %s: accuracy %.2f %% in int8, %.2f %% in float32, the same answer for %.2f %% of %d %s\n",
-			network, numbers, 100*r.Int8, 100*r.Float32, 100*r.Agreement, r.Samples, samples)
-	}
-	tell("packet", "validation packets", &s.Int8.Packet)
-	if s.Int8.Flow != nil {
-		tell("flow", "validation flows", s.Int8.Flow)
-	}
+	tellRounding(w, "numbers\t", s.Int8, "validation packets", "validation flows")
 	return nil
 }
 

@@ -39,8 +39,7 @@ func sumRows(dst, table []float32, text []uint16, s sums) {
 		sumRowsPlain(dst, table, text, s)
 		return
 	}
-	// A symbol that is too large would be read from memory that is not the table's.
-	s.check(text)
+	checkIndex(text, s.symbols)
 	l := lookup{
 		dst: unsafe.Pointer(&dst[0]), rows: unsafe.Pointer(&table[0]), text: unsafe.Pointer(&text[0]),
 		row: 4 * s.width, place: 4 * s.width * s.place, window: s.window, stride: 2 * s.stride,

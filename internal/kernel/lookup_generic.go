@@ -1,7 +1,5 @@
 package kernel
 
-import "fmt"
-
 // sums describes sums of rows of a table, one for every stride symbols of a text: a sum takes
 // window symbols, and symbol w of it row w·place + symbol.
 type sums struct {
@@ -9,20 +7,9 @@ type sums struct {
 	floor                                 float32 // of what is written
 }
 
-// check panics when the table lacks one of the symbols.
-func (s *sums) check(text []uint16) {
-	most := uint16(0)
-	for _, k := range text {
-		most = max(most, k)
-	}
-	if int(most) >= s.symbols {
-		panic(fmt.Sprintf("kernel: row %d of a table of %d", most, s.symbols))
-	}
-}
-
 // sumRowsPlain fills dst with sums, at least one row of each.
 func sumRowsPlain(dst, table []float32, text []uint16, s sums) {
-	s.check(text)
+	checkIndex(text, s.symbols)
 	for ; len(dst) > 0; dst = dst[s.width:] {
 		y := dst[:s.width]
 		for w, k := range text[:s.window] {

@@ -57,16 +57,27 @@ func ScatterRows(table []float32, index []uint16, x []float32, width, step int) 
 	if len(x) < (len(index)-1)*step+width {
 		panic(fmt.Sprintf("kernel: ScatterRows: %d floats for %d rows of %d, step %d", len(x), len(index), width, step))
 	}
-	checkIndex("ScatterRows", len(table), index, width)
+	checkIndex(index, len(table)/width)
 	scatterRows(table, index, x, width, step)
 }
 
-func checkIndex(name string, table int, index []uint16, width int) {
-	top := index[0]
+// checkIndex panics when an index names a row that a table of so many does not have: it would be another's memory.
+func checkIndex(index []uint16, rows int) {
+	all, rest := uint16(0), index
+	for ; len(rest) >= 4; rest = rest[4:] {
+		all |= rest[0] | rest[1] | rest[2] | rest[3]
+	}
+	for _, k := range rest {
+		all |= k
+	}
+	if int(all) < rows { // no less than any of them, and most often enough
+		return
+	}
+	top := uint16(0)
 	for _, k := range index {
 		top = max(top, k)
 	}
-	if (int(top)+1)*width > table {
-		panic(fmt.Sprintf("kernel: %s: row %d of a table of %d rows", name, top, table/width))
+	if int(top) >= rows && len(index) > 0 {
+		panic(fmt.Sprintf("kernel: row %d of a table of %d", top, rows))
 	}
 }

@@ -146,12 +146,17 @@ func (o *byteProduct) sumPadding(weight []int8, out int) {
 }
 
 func (o *byteProduct) run(w *Worker, from, to int) {
-	if !o.single {
-		windows := 0 // that have more than padding in some sample
-		if o.text != nil {
-			windows = max(1, slices.Max(w.tails[o.text.tail+from:o.text.tail+to]))
+	if o.text != nil {
+		for ; from < to; from += together {
+			rows := min(to-from, together)
+			tails := w.tails[o.text.tail+from:][:rows]
+			// Windows that have more than padding in some sample.
+			o.multiply(w, from, kernel.Grid{Height: rows, Width: o.to.shape.Width}, max(1, slices.Max(tails)))
 		}
-		o.multiply(w, from, kernel.Grid{Height: to - from, Width: o.to.shape.Width}, windows)
+		return
+	}
+	if !o.single {
+		o.multiply(w, from, kernel.Grid{Height: to - from, Width: o.to.shape.Width}, 0)
 		return
 	}
 	for s := from; s < to; s++ {

@@ -44,6 +44,10 @@ func (c *compiler) product(to *value, l *product) operation {
 	return o
 }
 
+// together is how many rows of a batch are multiplied at a time where each may end before its shape does: all take as
+// long as the longest of them. In a batch in order of lengths these are neighbours.
+const together = 8
+
 // batchless reports whether the lines of a product are those of an image, so that the samples of
 // a batch cannot be.
 func (c *compiler) batchless(l *product) bool {

@@ -55,6 +55,13 @@ func (w *Worker) longest(input, from, to int) int {
 }
 
 func (o *floatLSTM) run(w *Worker, from, to int) {
+	for ; o.payload >= 0 && to-from > together; from += together {
+		o.rows(w, from, from+together)
+	}
+	o.rows(w, from, to)
+}
+
+func (o *floatLSTM) rows(w *Worker, from, to int) {
 	n, width := o.size, 4*o.size
 	steps := o.from.shape.Width
 	gates := w.floats[o.gates+from*steps*width:][:(to-from)*steps*width]
@@ -118,6 +125,13 @@ func (c *compiler) byteLSTM(to *value, l *recurrent) operation {
 }
 
 func (o *byteLSTM) run(w *Worker, from, to int) {
+	for ; o.payload >= 0 && to-from > together; from += together {
+		o.rows(w, from, from+together)
+	}
+	o.rows(w, from, to)
+}
+
+func (o *byteLSTM) rows(w *Worker, from, to int) {
 	n, width := o.size, 4*o.size
 	rows := to - from
 	gates := w.floats[o.gates+from*width:][:rows*width]

@@ -120,8 +120,11 @@ func (w *Worker) SetIndices(input, sample int, x []uint16) {
 	}
 	all := w.indices[input][sample*in.size:][:in.size]
 	copy(all, x)
-	for i := len(x); i < len(all); i++ {
-		all[i] = w.p.padding
+	if rest := all[len(x):]; len(rest) > 0 {
+		rest[0] = w.p.padding
+		for n := 1; n < len(rest); n *= 2 { // copied, which is faster than written
+			copy(rest[n:], rest[:n])
+		}
 	}
 	w.counts[input][sample] = len(x)
 }

@@ -43,6 +43,9 @@ func (t *tensorProto) decode() (*constant, error) {
 	if t.fault != "" {
 		return nil, fault(t.at, "%s", t.fault)
 	}
+	if len(t.dims) > maxRank {
+		return nil, fault(t.at, "%d dimensions", len(t.dims))
+	}
 	c, n := &constant{dims: make([]int, len(t.dims))}, 1
 	for i, d := range t.dims {
 		if d < 0 || d > math.MaxInt32 || d > 0 && n > math.MaxInt32/int(d) {
@@ -102,6 +105,18 @@ func (t *tensorProto) decode() (*constant, error) {
 	return c, nil
 }
 
+// maxRank is how many dimensions a constant may have: more than any, and few enough to be told.
+const maxRank = 64
+
+// few is a list from the file as errors tell it: there may be millions of numbers.
+func few(list []int64) string {
+	const most = 8
+	if len(list) <= most {
+		return fmt.Sprint(list)
+	}
+	return fmt.Sprintf("%v and %d more", list[:most], len(list)-most)
+}
+
 func (r *reader) constant() error {
 	c := new(constant)
 	for i := range r.n.attributes {
@@ -148,6 +163,9 @@ func (r *reader) constantOfShape() error {
 
 // fill gives a constant of one number everywhere.
 func (r *reader) fill(value []float32, dims []int64) error {
+	if len(dims) > maxRank {
+		return fmt.Errorf("%d dimensions", len(dims))
+	}
 	c := &constant{floats: value, fill: true}
 	for _, d := range dims {
 		switch {
@@ -172,7 +190,7 @@ func (r *reader) expand() error {
 		return err
 	}
 	if len(c.floats) == 0 || slices.ContainsFunc(c.floats, func(v float32) bool { return v != c.floats[0] }) || len(dims) < len(c.dims) {
-		return fmt.Errorf("of a constant of %v to %v", c.dims, dims)
+		return fmt.Errorf("of a constant of %v to %v", c.dims, few(dims))
 	}
 	return r.fill(c.floats[:1], dims)
 }

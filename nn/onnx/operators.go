@@ -95,11 +95,11 @@ func (r *reader) geometry(g graph.Geometry, spatial int) (graph.Geometry, error)
 	g.StrideH, g.StrideW = stride[0], stride[1]
 	if a := r.setting("pads"); a != nil { // first those at the beginnings, then those at the ends
 		if len(a.ints) != 2*spatial || !slices.Equal(a.ints[:spatial], a.ints[spatial:]) {
-			return g, fmt.Errorf("pads are %v, only the same on both sides are read", a.ints)
+			return g, fmt.Errorf("pads are %s, only the same on both sides are read", few(a.ints))
 		}
 		pad, err := axesOf(a.ints[:spatial], 0)
 		if err != nil {
-			return g, fmt.Errorf("pads are %v", a.ints)
+			return g, fmt.Errorf("pads are %s", few(a.ints))
 		}
 		g.PadH, g.PadW = pad[0], pad[1]
 	}
@@ -114,7 +114,7 @@ func (r *reader) perAxis(name string, spatial, otherwiseH, otherwiseW int) ([2]i
 	}
 	both, err := axesOf(a.ints, 1)
 	if err != nil || len(a.ints) != spatial {
-		return both, fmt.Errorf("%s are %v", name, a.ints)
+		return both, fmt.Errorf("%s are %s", name, few(a.ints))
 	}
 	return both, nil
 }

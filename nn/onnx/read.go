@@ -377,7 +377,7 @@ func (r *reader) axes(rank int) (list []int, ok bool, err error) {
 	for _, v := range numbers {
 		k, err := axis(v, rank)
 		if err != nil || slices.Contains(list, k) {
-			return nil, false, fmt.Errorf("axes %v of %d", numbers, rank)
+			return nil, false, fmt.Errorf("axes %s of %d", few(numbers), rank)
 		}
 		list = append(list, k)
 	}

@@ -222,3 +222,25 @@ func TestZeroState(t *testing.T) {
 		t.Errorf("the last node is %+v", out)
 	}
 }
+
+// An error does not tell all of a list of a hundred thousand numbers.
+func TestErrorsAreShort(t *testing.T) {
+	const many = 100_000
+	ones := slices.Repeat([]int64{1}, many)
+	list := tensorProto{name: "many", dims: []int64{many}, typ: typeInt64, ints: ones}
+	for name, n := range map[string]node{
+		"Reshape":      {op: "Reshape", in: []string{"v", "many"}},
+		"Expand":       {op: "Expand", in: []string{"two", "many"}},
+		"Transpose":    {op: "Transpose", in: []string{"v"}, attributes: []attribute{{name: "perm", ints: ones}}},
+		"Conv":         {op: "Conv", in: []string{"x", "w33"}, attributes: []attribute{{name: "pads", ints: ones}}},
+		"a constant":   {op: "Add", in: []string{"v", "flatter"}},
+		"another rank": {op: "MatMul", in: []string{"v", "flatter"}},
+	} {
+		m := modelOf(n)
+		m.graph.initializers = append(m.graph.initializers, list, filled("flatter", 1, ones...))
+		_, err := Parse(m.encode())
+		if err == nil || len(err.Error()) > 300 {
+			t.Errorf("%s: the error is %.400v", name, err)
+		}
+	}
+}

@@ -159,11 +159,11 @@ func (r *reader) transpose() error {
 	}
 	if a := r.setting("perm"); a != nil {
 		if len(a.ints) != rank {
-			return fmt.Errorf("perm %v of %d axes", a.ints, rank)
+			return fmt.Errorf("perm %s of %d axes", few(a.ints), rank)
 		}
 		for i, p := range a.ints {
 			if p < 0 || p >= int64(rank) || slices.Contains(a.ints[:i], p) {
-				return fmt.Errorf("perm %v of %d axes", a.ints, rank)
+				return fmt.Errorf("perm %s of %d axes", few(a.ints), rank)
 			}
 			perm[i] = int(p)
 		}
@@ -246,7 +246,7 @@ func (r *reader) reshape() error {
 		return err
 	}
 	if len(want) == 0 || len(want) > 8 {
-		return fmt.Errorf("reads %v as %v", t.dims, want)
+		return fmt.Errorf("reads %v as %s", t.dims, few(want))
 	}
 	dims, free, rest := make([]int, len(want)), -1, 1
 	for i, d := range want {
@@ -261,11 +261,11 @@ func (r *reader) reshape() error {
 		case d >= 1 && d <= maxSize:
 			dims[i] = int(d)
 		default:
-			return fmt.Errorf("reads %v as %v", t.dims, want)
+			return fmt.Errorf("reads %v as %s", t.dims, few(want))
 		}
 		if dims[i] != dynamic {
 			if rest > maxSize/dims[i] {
-				return fmt.Errorf("reads %v as %v", t.dims, want)
+				return fmt.Errorf("reads %v as %s", t.dims, few(want))
 			}
 			rest *= dims[i]
 		}
@@ -462,7 +462,7 @@ func (r *reader) slice() error {
 		along = []int64{0}
 	}
 	if len(from) != 1 || len(to) != 1 || len(along) != 1 || len(step) != 1 || step[0] != 1 {
-		return fmt.Errorf("from %v to %v by %v along %v: only along one axis, by 1", from, to, step, along)
+		return fmt.Errorf("from %s to %s by %s along %s: only along one axis, by 1", few(from), few(to), few(step), few(along))
 	}
 	return r.pick(along[0], func(n int) ([]int, error) {
 		clamp := func(v int64) int {
