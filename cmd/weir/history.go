@@ -26,6 +26,7 @@ type history struct {
 	days  int
 	bytes byteSize
 
+	samples  int64 // bytes of samples, see sampleFlags
 	g        *shared
 	settings string // what else than the captures decides the events
 	source   store.Source
@@ -142,7 +143,7 @@ func (h *history) begin(wait bool) (err error) {
 		return nil
 	}
 	h.recorder, err = store.NewRecorder(context.Background(), h.store, h.source, store.RecorderOptions{
-		Wait: wait, Age: h.age(), Bytes: int64(h.bytes),
+		Wait: wait, Age: h.age(), Bytes: int64(h.bytes), Samples: h.samples,
 		Tell: func(level slog.Level, text string) {
 			if level >= slog.LevelWarn || !h.g.quiet {
 				slog.Log(context.Background(), level, text)
