@@ -293,6 +293,27 @@ func (p *past) open(ctx context.Context) (*store.Disk, store.Range, error) {
 	return s, r, nil
 }
 
+// each does something to all that numbers name, which a command lists; what fails does not keep the others from it.
+func (p *past) each(ctx context.Context, numbers []string, what, listed string, do func(*store.Disk, context.Context, int64) error) error {
+	var ids []int64
+	for _, number := range numbers {
+		id, err := strconv.ParseInt(number, 10, 64)
+		if err != nil || id < 1 {
+			return usageError{fmt.Errorf("%s %q: want a number, as %s lists them", what, number, listed)}
+		}
+		ids = append(ids, id)
+	}
+	s, _, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for _, id := range ids {
+		err = errors.Join(err, do(s, ctx, id))
+	}
+	return err
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -292,23 +291,7 @@ func newLabelsRemove() *cobra.Command {
 		Short: "Take labels back; their flows are as they were before",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			var ids []int64
-			for _, arg := range args {
-				id, err := strconv.ParseInt(arg, 10, 64)
-				if err != nil || id < 1 {
-					return usageError{fmt.Errorf("label %q: want a number, as weir labels list lists them", arg)}
-				}
-				ids = append(ids, id)
-			}
-			s, _, err := asked.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			for _, id := range ids {
-				err = errors.Join(err, s.RemoveCorrection(c.Context(), id))
-			}
-			return err
+			return asked.each(c.Context(), args, "label", "weir labels list", (*store.Disk).RemoveCorrection)
 		},
 	}
 	asked.onlyStore(c)
