@@ -17,12 +17,12 @@ const module = "github.com/weirnet/weir"
 // order lists every package from the bottom up: a package imports only packages above it in
 // this list. What stands on one line may not import each other.
 var order = [][]string{
-	{"bench/attack", "config", "internal/kernel", "internal/kernel/peak", "internal/lock", "nn/graph", "nn/safetensors", "packet", "report", "systemd"},
+	{"bench/attack", "config", "drift", "internal/kernel", "internal/kernel/peak", "internal/lock", "nn/graph", "nn/safetensors", "packet", "report", "systemd"},
 	{"nn", "nn/infer", "nn/onnx", "capture", "capture/filter", "model"},
 	{"flow", "window"},
 	{"meter", "event", "evidence", "sink"},
 	{"classify", "anomaly"},
-	{"dataset", "evaluate", "store"},
+	{"dataset", "evaluate", "learn", "store"},
 	{"train", "sensor", "store/storetest", "web"},
 	{"cmd/weir", "lab", "bench/corpus", "bench/neural", "bench/path", "bench/training"},
 }

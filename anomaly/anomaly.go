@@ -28,6 +28,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weirnet/weir/drift"
 	"github.com/weirnet/weir/nn"
 	"github.com/weirnet/weir/nn/infer"
 	"github.com/weirnet/weir/nn/safetensors"
@@ -68,6 +69,8 @@ type Settings struct {
 	// Usual is the range of each feature that ninety-eight in a hundred training windows lie in, in its own unit: for people. Nil
 	// in models of earlier versions.
 	Usual *[features][2]float64 `json:"usual,omitempty"`
+	// Scores is how the scores of the benign windows left out of training are spread. Nil in models of earlier versions.
+	Scores *drift.Reference `json:"validation_scores,omitempty"`
 }
 
 // Model is a trained detector: settings and weights. It is not changed after it was made and may
@@ -135,6 +138,8 @@ func (s *Settings) check() error {
 		return fmt.Errorf("anomaly: window length %v", s.Length)
 	case s.Hidden < 1 || s.Hidden > maxHidden:
 		return fmt.Errorf("anomaly: hidden size %d", s.Hidden)
+	case s.Scores.Check() != nil:
+		return fmt.Errorf("anomaly: scores of validation: %w", s.Scores.Check())
 	case !(s.Threshold.Value > 0) || math.IsInf(s.Threshold.Value, 0):
 		return fmt.Errorf("anomaly: threshold %v", s.Threshold.Value)
 	}

@@ -3,6 +3,7 @@ package anomaly
 import (
 	"slices"
 
+	"github.com/weirnet/weir/drift"
 	"github.com/weirnet/weir/window"
 )
 
@@ -38,6 +39,7 @@ func (t *trainer) model() (*Model, error) {
 			return nil, err
 		}
 	}
+	m.Scores = drift.Of(scores)
 	switch {
 	case t.o.Threshold > 0:
 		m.Threshold = Threshold{Value: t.o.Threshold, Given: true}

@@ -29,6 +29,9 @@ type Classifier struct {
 	effort atomic.Uint32  // an Effort
 	shed   shed
 
+	novel [][]float32 // mean encodings of the flows that the last call found novel, in order; see Novel
+	found int         // how many they are
+
 	// Packets that Wait, in order: their flows, and what is known of them.
 	flows   []flow.Ref
 	steps   []*Track
@@ -61,6 +64,7 @@ func (c *Classifier) Undecided() int { return len(c.tracks) - len(c.tags) }
 // acknowledgements are packets of a flow but are not (paper A, our reading), nor are later fragments.
 func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 	f := p.Flow
+	c.found = 0
 	effort := Effort(c.effort.Load())
 	var label flow.Label
 	switch {
@@ -111,7 +115,7 @@ func (c *Classifier) Wait(p *meter.Packet) bool {
 // Settle classifies the packets that Wait, writes the labels of their flows, and reports for each, in their order, whether it
 // changed. What it returns is valid until the next Settle.
 func (c *Classifier) Settle() (changed []bool) {
-	c.changed = c.changed[:0]
+	c.changed, c.found = c.changed[:0], 0
 	if len(c.flows) == 0 {
 		return c.changed
 	}
@@ -190,7 +194,9 @@ func (c *Classifier) shedJoined(f flow.Ref, effort Effort) (changed bool) {
 func (c *Classifier) giveUp(before flow.Label, tag uint32, effort Effort) (label flow.Label, changed bool) {
 	c.shed.flows[effort].Add(1)
 	if tag != 0 {
-		return c.finish(before, tag)
+		label, changed = c.finish(before, tag)
+		label.NoveltyBin = 0 // it would tell of the load
+		return label, changed
 	}
 	before.Final = true
 	return before, false
@@ -204,6 +210,7 @@ func payload(h *packet.Headers) bool {
 // Ended gives a flow that ends before it was decided its label from what it had, and reports
 // whether the label changed. It must be called for every flow that Packet was given.
 func (c *Classifier) Ended(f *flow.Flow) (changed bool) {
+	c.found = 0
 	tag := f.Tag
 	if f.Label.Final || tag == 0 && len(f.Opening) == 0 {
 		return false
@@ -239,10 +246,17 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 	c.logs, answer = t.decide(c.logs)
 	label = flow.Label{
 		Class: c.base + answer.Class, Confidence: answer.Confidence, Source: flow.FromPacket, Packets: uint64(t.Packets),
-		Novel: c.model.novelty(c.engine, t) >= 1, Final: true,
+		Novel: c.model.novelty(c.engine, t) >= 1, Final: true, NoveltyBin: c.model.noveltyBin(t),
 	}
 	if c.model.Arch.Flow {
 		label.Source = flow.FromFlow
+	}
+	if label.Novel {
+		if c.found == len(c.novel) {
+			c.novel = append(c.novel, nil)
+		}
+		c.novel[c.found] = t.Mean(c.novel[c.found])
+		c.found++
 	}
 	c.tracks[tag-1] = nil
 	c.tags = append(c.tags, tag)
@@ -251,6 +265,9 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 	}
 	return label, label.Class != before.Class || label.Source != before.Source || label.Novel != before.Novel
 }
+
+// Novel returns where the i-th of the flows lies that the last call of Packet, Settle or Ended found novel, in the order of their packets.
+func (c *Classifier) Novel(i int) Embedded { return c.model.embed(c.novel[i]) }
 
 // track returns the track of a flow, which the flow's tag tells.
 func (c *Classifier) track(f flow.Ref) *Track {

@@ -62,7 +62,7 @@ func (m *Model) Label(e *Engine, opening []flow.Payload, proto uint8, in *Input)
 	_, answer := t.decide(nil)
 	label := flow.Label{
 		Class: answer.Class, Confidence: answer.Confidence, Source: flow.FromPacket, Packets: uint64(t.Packets),
-		Novel: m.novelty(e, t) >= 1, Final: true,
+		Novel: m.novelty(e, t) >= 1, Final: true, NoveltyBin: m.noveltyBin(t),
 	}
 	if m.Arch.Flow {
 		label.Source = flow.FromFlow

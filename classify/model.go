@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/weirnet/weir/drift"
 	"github.com/weirnet/weir/nn"
 	"github.com/weirnet/weir/nn/safetensors"
 )
@@ -29,6 +30,11 @@ type Settings struct {
 	PacketTemperature float64 `json:"packet_temperature"`
 	FlowTemperature   float64 `json:"flow_temperature"`
 	Novelty           Novelty `json:"novelty"`
+	// How the final labels' confidences and novelty of validation flows are spread. Nil in models of earlier versions.
+	Confidences *drift.Reference `json:"validation_confidences,omitempty"`
+	Strangeness *drift.Reference `json:"validation_novelty,omitempty"`
+	// Embedding tells flows apart that are of no label; nil in models that were made before it was fitted.
+	Embedding *Embedding `json:"embedding,omitempty"`
 	// Tunnels says that training looked into tunnels (meter.Config.Tunnels): service must as well.
 	Tunnels bool `json:"tunnels,omitempty"`
 	// Int8 is what rounding to int8 costs; nil in models that were made before it was measured,
@@ -83,6 +89,11 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	if err := s.Int8.check(); err != nil {
 		return nil, err
 	}
+	for _, r := range []*drift.Reference{s.Confidences, s.Strangeness} {
+		if err := r.Check(); err != nil {
+			return nil, fmt.Errorf("classify: settings: %w", err)
+		}
+	}
 	params := NewNetwork(s.Arch).Params()
 	if err := nn.Load(params, weights); err != nil {
 		return nil, fmt.Errorf("classify: %w", err)
@@ -90,10 +101,13 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	if err := s.Novelty.load(weights, s.Arch.StateSize()); err != nil {
 		return nil, err
 	}
+	if err := s.Embedding.load(weights, &s.Arch); err != nil {
+		return nil, err
+	}
 	imported := map[string]bool{}
 	s.Arch.Imported.weights(func(name string, _ []int, _ []float32) { imported[name] = true })
 	for _, name := range nn.Unknown(params, weights) {
-		if !s.Novelty.has(name) && !imported[name] {
+		if !s.Novelty.has(name) && !s.Embedding.has(name) && !imported[name] {
 			return nil, fmt.Errorf("classify: tensor %q belongs to nothing in the model", name)
 		}
 	}
@@ -116,6 +130,7 @@ func (m *Model) Save() (settings []byte, weights map[string]safetensors.Tensor, 
 		weights[name] = safetensors.Tensor{Shape: shape, Data: values}
 	})
 	m.Novelty.save(weights)
+	m.Settings.Embedding.save(weights)
 	settings, err = json.Marshal(m.Settings)
 	return settings, weights, err
 }
@@ -187,6 +202,14 @@ func (m *Model) novelty(e *Engine, t *Track) float64 {
 		t.novelty, t.judged = m.Novelty.Score(state, t.Packets, e.scratch), t.Packets
 	}
 	return t.novelty
+}
+
+// noveltyBin returns flow.Label.NoveltyBin of a flow whose novelty was just asked for.
+func (m *Model) noveltyBin(t *Track) uint8 {
+	if m.Strangeness == nil {
+		return 0
+	}
+	return uint8(1 + m.Strangeness.Bin(t.novelty))
 }
 
 // logProb keeps a probability that float32 rounded to 0 from outweighing everything else.

@@ -109,6 +109,8 @@ type Label struct {
 	Packets    int     `json:"packets"`    // payload packets the label rests on
 	Novel      bool    `json:"novel"`      // unlike everything seen in training
 	Model      string  `json:"model"`
+
+	Sample *Sample `json:"-"` // what to learn the flow from; for history, lines do not bear it. nil unless it is novel and kept
 }
 
 // Flow is the account of an ended flow. The server is the responder.
@@ -130,6 +132,7 @@ type Flow struct {
 	LabelSource     string   `json:"label_source,omitempty"`  // packet: the CNN said so; flow: the LSTM; absent without a label
 	LabelPackets    int      `json:"label_packets,omitempty"` // payload packets the label rests on
 	Model           string   `json:"model,omitempty"`         // that gave the label
+	NoveltyBin      uint8    `json:"-"`                       // of flow.Label, for statistics
 }
 
 // Window is a scored unit of time.
@@ -236,10 +239,19 @@ type Stats struct {
 	Drops        map[string]uint64 `json:"drops"`
 	PacketRate   float64           `json:"packets_per_second"` // of traffic time, since the last stats event
 	BitRate      float64           `json:"bits_per_second"`
-	Shed         *Shed             `json:"shed,omitempty"`    // absent when there was time for all work
-	Capture      []Capture         `json:"capture,omitempty"` // live alone: each interface
-	Models       *Models           `json:"models,omitempty"`  // absent without models
-	Shadow       *Comparison       `json:"shadow,omitempty"`  // absent without models on trial
+	Shed         *Shed             `json:"shed,omitempty"`     // absent when there was time for all work
+	Capture      []Capture         `json:"capture,omitempty"`  // live alone: each interface
+	Models       *Models           `json:"models,omitempty"`   // absent without models
+	Shadow       *Comparison       `json:"shadow,omitempty"`   // absent without models on trial
+	Drift        *Drift            `json:"drift,omitempty"`    // absent while it is not known
+	Learning     *Learning         `json:"learning,omitempty"` // absent while nothing is learned from the dashboard
+}
+
+// Learning tells how far learning from a run is.
+type Learning struct {
+	Phase   string  `json:"phase"`   // watching, review, training, trained, live
+	Windows int     `json:"windows"` // collected
+	Share   float64 `json:"share"`   // of watching or training that is done, 0 to 1
 }
 
 // Models tells which models are in use, and how often that changed since the start.
@@ -248,6 +260,22 @@ type Models struct {
 	Anomaly  string `json:"anomaly,omitempty"`
 	Promoted uint64 `json:"promoted"` // times that another version took over
 	Refused  uint64 `json:"refused"`  // promoted versions that could not take over: the one before goes on
+}
+
+// Drift tells how far what models in use give is from what they gave for validation data. What is not known is absent.
+type Drift struct {
+	Scores      *Shift `json:"scores,omitempty"`      // of windows
+	Confidences *Shift `json:"confidences,omitempty"` // of the final labels of flows
+	Novelty     *Shift `json:"novelty,omitempty"`     // of the same flows
+}
+
+// Shift is of one quantity.
+type Shift struct {
+	Index    float64   `json:"index"`    // population stability index: by custom, below 0.1 little has changed, above 0.25 much has
+	Count    int       `json:"count"`    // values that it is of, the last ones
+	Edges    []float64 `json:"edges"`    // between bins
+	Training []float64 `json:"training"` // share of validation values in each bin, one more than edges
+	Now      []float64 `json:"now"`      // share of the last values
 }
 
 // Shed tells what networks did not look at because packets came faster than they could.

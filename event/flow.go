@@ -2,6 +2,9 @@ package event
 
 import "github.com/weirnet/weir/flow"
 
+// FlowID returns the number that events name a flow by.
+func FlowID(f *flow.Flow) uint64 { return f.ID() & (1<<53 - 1) }
+
 // TupleOf returns the tuple of a flow.
 func TupleOf(f *flow.Flow) *Tuple {
 	t := new(Tuple)
@@ -19,7 +22,7 @@ func (t *Tuple) of(f *flow.Flow) {
 	from := len(b)
 	text := string(dst.Addr().AppendTo(b))
 	*t = Tuple{
-		FlowID:      f.ID() & (1<<53 - 1),
+		FlowID:      FlowID(f),
 		CommunityID: text[:id],
 		SrcIP:       text[id:from], SrcPort: src.Port(),
 		DestIP: text[from:], DestPort: dst.Port(),
@@ -48,6 +51,7 @@ func OfFlow(f *flow.Flow, app, model string) *Event {
 		all.confidence = float64(f.Label.Confidence)
 		all.Flow.App, all.Flow.Confidence, all.Flow.Novel = app, &all.confidence, f.Label.Novel
 		all.Flow.LabelSource, all.Flow.LabelPackets, all.Flow.Model = f.Label.Source.String(), int(f.Label.Packets), model
+		all.Flow.NoveltyBin = f.Label.NoveltyBin
 	}
 	all.Event = Event{Nanos: f.Last, Type: TypeFlow, Tuple: &all.Tuple, Flow: &all.Flow}
 	return &all.Event

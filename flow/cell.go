@@ -42,7 +42,7 @@ const (
 type side struct {
 	src, dst   packet.Addr // IPv6 addresses of the ident
 	salt       uint64      // see Key.id
-	class      uint32      // Label.Class + 1 above classShift, Source, isNovel
+	class      uint32      // Label.Class + 1 above classShift, NoveltyBin above binShift, isNovel, Source
 	confidence float32
 	tag        uint32
 	opening    uint32 // block of the pool
@@ -54,6 +54,8 @@ type side struct {
 const (
 	sourceMask = 3
 	isNovel    = 1 << 2
+	binShift   = 3
+	binMask    = 31
 	classShift = 8
 )
 

@@ -135,8 +135,8 @@ func TestLabelsAndTags(t *testing.T) {
 		}
 		for _, want := range []Label{
 			{Class: 0, Confidence: 0.25, Source: FromPacket, Packets: 1},
-			{Class: 7, Confidence: 1, Source: FromFlow, Novel: true, Packets: 10},
-			{Class: 1<<24 - 2, Source: NoSource, Packets: 65_535},
+			{Class: 7, Confidence: 1, Source: FromFlow, Novel: true, Packets: 10, NoveltyBin: 31},
+			{Class: 1<<24 - 2, Source: NoSource, Packets: 65_535, NoveltyBin: 1},
 			{Class: NoClass},
 			{Class: 3, Confidence: 0.5, Source: FromFlow, Final: true, Packets: 3},
 		} {

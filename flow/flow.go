@@ -91,6 +91,7 @@ type Label struct {
 	Source     Source  // what gave the label
 	Novel      bool    // traffic of a kind that training did not hold
 	Final      bool    // the label will not change; no more payloads are kept
+	NoveltyBin uint8   // 1 + the bin that its novelty has among those of validation flows, less than 32; 0: not known
 	Packets    uint64  // payload packets that the label rests on; the table keeps no more than 65,535
 }
 

@@ -45,6 +45,7 @@ func (t *Table) label(c *cell) Label {
 	return Label{
 		Class: int32(s.class>>classShift) - 1, Confidence: s.confidence, Source: Source(s.class & sourceMask),
 		Novel: s.class&isNovel != 0, Final: c.rest&isFinal != 0, Packets: uint64(s.packets),
+		NoveltyBin: uint8(s.class >> binShift & binMask),
 	}
 }
 
@@ -63,7 +64,7 @@ func (f Ref) SetLabel(l Label) {
 	}
 	s := f.table.sideOf(f.n)
 	c.firstHigh |= isLabelled
-	s.class = uint32(l.Class+1)<<classShift | uint32(l.Source)&sourceMask
+	s.class = uint32(l.Class+1)<<classShift | uint32(l.NoveltyBin)&binMask<<binShift | uint32(l.Source)&sourceMask
 	if l.Novel {
 		s.class |= isNovel
 	}

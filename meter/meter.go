@@ -134,7 +134,8 @@ type Meter struct {
 
 	counters Counters // of what was decoded
 	time     streamTime
-	open     int64 // windows that begin before this time have closed
+	open     int64        // windows that begin before this time have closed
+	before   window.Stats // of windows that are counted no more
 
 	sweepFrom, sweepTo int64 // the second of the last sweep
 	few                few
@@ -392,6 +393,7 @@ func (m *Meter) Counters() Counters {
 	}
 	if m.series != nil {
 		c.Window = m.series.Stats()
+		c.Window.Add(&m.before)
 	}
 	return c
 }

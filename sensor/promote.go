@@ -59,28 +59,37 @@ func (s *Sensor) PromoteApps(m *classify.Model) error {
 	s.setEffort(s.effort)
 	s.cfg.Apps = m
 	s.shadow.anewApps(m.Name)
+	s.drifts.anewApps(m)
 	s.promoted.Promoted++
 	return nil
 }
 
 // PromoteAnomaly has another detector, NAME@VERSION, judge the windows that close from here on. It has seen the windows before, as
 // many as are remembered for evidence, and so judges the next one as if it had been there. On error the detector before goes on.
+// The first of a sensor that had none begins here, with the windows that CountWindows has counted if they are its own.
 func (s *Sensor) PromoteAnomaly(m *anomaly.Model, name string) error {
 	now := s.cfg.Anomaly
 	switch {
+	case now == nil && m.Tunnels != s.cfg.Meter.Tunnels:
+		return fmt.Errorf("%w: %s judges windows with tunnels %v, here %v", ErrOtherInput, name, m.Tunnels, s.cfg.Meter.Tunnels)
 	case now == nil:
-		return fmt.Errorf("%w: no windows are scored", ErrOtherInput)
+		if err := s.CountWindows(m.Length, m.Home); err != nil {
+			return err
+		}
 	case name == s.cfg.AnomalyName:
 		return nil
 	}
-	if err := sameWindows(m, now, name, s.cfg.AnomalyName); err != nil {
-		return err
+	if now != nil {
+		if err := sameWindows(m, now, name, s.cfg.AnomalyName); err != nil {
+			return err
+		}
 	}
 	s.Wait()
 	s.detector, s.recent.replay = m.NewDetector(), m.NewDetector()
 	s.recent.replayTo(s.detector, s.judged)
 	s.cfg.Anomaly, s.cfg.AnomalyName = m, name
 	s.shadow.anewAnomaly(name)
+	s.drifts.anewAnomaly(m)
 	s.promoted.Promoted++
 	return nil
 }
@@ -115,7 +124,9 @@ func (r *recent) replayTo(d *anomaly.Detector, most int) {
 
 // forget has the detector begin anew: what comes next does not follow what was.
 func (s *Sensor) forget() {
-	s.detector.Reset()
+	if s.detector != nil {
+		s.detector.Reset()
+	}
 	if s.shadow.detector != nil {
 		s.shadow.detector.Reset()
 	}

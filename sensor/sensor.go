@@ -9,6 +9,7 @@ package sensor
 
 import (
 	"math"
+	"net/netip"
 	"time"
 
 	"github.com/weirnet/weir/anomaly"
@@ -18,7 +19,7 @@ import (
 	"github.com/weirnet/weir/evidence"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/meter"
-	"github.com/weirnet/weir/packet"
+	"github.com/weirnet/weir/window"
 )
 
 // Config says what a sensor runs. Without models it writes flows and statistics alone.
@@ -32,8 +33,11 @@ type Config struct {
 	ShadowAnomaly     *anomaly.Model
 	ShadowAnomalyName string
 
-	Emit    func(*event.Event) error
-	Capture func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
+	Samples SampleConfig // of flows, to learn from
+
+	Emit     func(*event.Event) error
+	OnWindow func(*window.Window)   // sees every window that closes, before it is judged; nil: nobody does
+	Capture  func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
 	// Suppress says which exclusion an alert falls under, 0 for none; it is asked when a window has closed. nil: there are none.
 	Suppress func(*event.Alert) (exclusion int64)
 }
@@ -50,6 +54,8 @@ type Sensor struct {
 	classes  classes
 	promoted event.Models
 	shadow   shadow
+	drifts   drifts
+	sampling sampling
 	before   classify.Shed // of classifiers that are no longer in use
 	summary  Summary
 	labelled uint64 // flows that ended with a label
@@ -60,6 +66,8 @@ type Sensor struct {
 	sources  sources
 	recent   recent
 	samples  samples
+	counted  time.Duration      // length of the windows that are counted; 0: none are
+	home     []netip.Prefix     // of them
 	judged   int                // windows that the detector has seen since it knew none
 	evidence *evidence.Recorder // nil: none is kept
 	last     lastStats
@@ -87,24 +95,16 @@ func New(cfg Config, workers int) (*Sensor, error) {
 	m.Found = found
 	if cfg.Anomaly != nil {
 		s.detector = cfg.Anomaly.NewDetector()
-		m.Window, m.Home = cfg.Anomaly.Length, cfg.Anomaly.Home
-		m.OnWindow = s.window
-		s.sources.length, s.samples.length = m.Window, m.Window
+		s.drifts.anewAnomaly(cfg.Anomaly)
 		s.recent.replay = cfg.Anomaly.NewDetector()
-		m.OnPacket = func(_ uint64, nanos int64, h *packet.Headers, counted bool) {
-			p := &s.batch[s.at]
-			s.at++
-			if counted {
-				s.sources.add(s.file, nanos)
-				s.samples.add(nanos, h)
-				if s.evidence != nil {
-					s.evidence.Packet(p)
-				}
-			}
-		}
+		w := s.windows(cfg.Anomaly.Length, cfg.Anomaly.Home)
+		m.Window, m.Home, m.OnWindow, m.OnPacket = w.Length, w.Home, w.OnWindow, w.OnPacket
+		s.begin(&w)
 	}
 	if cfg.Apps == nil {
 		m.Flow.OpeningPackets = -1
+	} else {
+		s.drifts.anewApps(cfg.Apps)
 	}
 	var err error
 	s.meter, err = meter.New(m, workers, func(i int) meter.Handler {
@@ -112,7 +112,10 @@ func New(cfg Config, workers int) (*Sensor, error) {
 		if cfg.Apps == nil {
 			return &ended
 		}
-		w := &labelledFlows{endedFlows: ended}
+		w := &labelledFlows{endedFlows: ended, samples: cfg.Samples}
+		if cfg.Samples.Recent > 0 {
+			w.recent = newOpenings(cfg.Samples.Recent / max(workers, 1))
+		}
 		w.use(cfg.Apps, s.classes.of(cfg.Apps))
 		if cfg.ShadowApps != nil {
 			w.trial = &trial{model: cfg.ShadowApps, engine: cfg.ShadowApps.Engine()}
@@ -159,10 +162,14 @@ func (s *Sensor) found(e *event.Event) {
 				s.novel++
 			}
 		}
+		s.drifts.flow(e.Flow)
 		s.summary.flow(e.Flow)
 	}
 	if e.Type == event.TypeShadow {
 		s.shadow.flow(e.Shadow)
+	}
+	if e.Type == event.TypeLabel && e.Label.Sample != nil && !s.sampling.take(e.Nanos, 1) {
+		e.Label.Sample = nil
 	}
 	s.emit(e)
 }
@@ -188,10 +195,14 @@ func (s *Sensor) stats(now int64) {
 			st.Drops[reason] = n
 		}
 	}
+	if lost := s.lostSamples(); lost > 0 {
+		st.Drops[lostSamples] = lost
+	}
 	if s.cfg.Capture != nil {
 		st.Capture = s.cfg.Capture()
 	}
 	st.Models, st.Shadow = s.models(), s.comparison()
+	st.Drift = s.drifts.event()
 	if s.last.packets == 0 {
 		s.last.nanos, _ = s.meter.Span()
 	}
@@ -221,7 +232,12 @@ type labelledFlows struct {
 	classifiers []*classify.Classifier // the one for flows that begin first, then those that have flows yet
 	flow        flow.Flow              // of the packet at hand, reused
 	trial       *trial                 // nil: no model is
-	waiting     []waiting              // packets that meter.Packet.Wait
+	samples     SampleConfig
+	sampling    sampling
+	recent      *openings      // nil: none are kept
+	opening     []flow.Payload // scratch
+	encoded     []byte         // the opening of the flow that was decided last, see openings
+	waiting     []waiting      // packets that meter.Packet.Wait
 }
 
 // waiting is a packet that waits for a classifier.
@@ -243,18 +259,21 @@ func (w *labelledFlows) Packet(p *meter.Packet) {
 		w.waiting = append(w.waiting, waiting{c, p.Flow, p.Capture.Nanos, p.Ordinal})
 		return
 	}
-	tried := w.trial != nil && p.Joined && !p.Flow.Final()
-	w.labelled(p.Flow, c.Packet(p), tried, p.Capture.Nanos, p.Ordinal)
+	undecided := p.Joined && !p.Flow.Final()
+	w.labelled(p.Flow, c, 0, c.Packet(p), undecided, p.Capture.Nanos, p.Ordinal)
 }
 
 // Settle implements meter.SettlingHandler.
 func (w *labelledFlows) Settle() {
 	for _, c := range w.classifiers {
-		changed := c.Settle()
+		changed, novel := c.Settle(), 0
 		for i := range w.waiting {
 			if p := &w.waiting[i]; p.classifier == c {
-				w.labelled(p.flow, changed[0], w.trial != nil, p.nanos, p.at)
+				w.labelled(p.flow, c, novel, changed[0], true, p.nanos, p.at)
 				changed = changed[1:]
+				if l := p.flow.Label(); l.Final && l.Novel {
+					novel++
+				}
 			}
 		}
 	}
@@ -262,15 +281,21 @@ func (w *labelledFlows) Settle() {
 	w.waiting = w.waiting[:0]
 }
 
-// labelled tells of the label of a packet's flow, and asks the model on trial if that is to be tried and the flow decided.
-func (w *labelledFlows) labelled(f flow.Ref, changed, tried bool, nanos int64, at uint64) {
-	tried = tried && f.Final()
-	if !changed && !tried {
+// labelled tells of the label of a packet's flow. Where that was undecided and is decided now, what the flow looked like is kept if it is to
+// be, and the model on trial asked; novel is the flow's number among those that the classifier has just found novel.
+func (w *labelledFlows) labelled(f flow.Ref, c *classify.Classifier, novel int, changed, undecided bool, nanos int64, at uint64) {
+	decided := undecided && f.Final()
+	tried, learned := decided && w.trial != nil, decided && w.learns()
+	if !changed && !tried && !learned {
 		return
 	}
 	f.Record(&w.flow)
+	if learned {
+		w.opening = f.Opening(w.opening[:0])
+		w.decided(&w.flow, w.opening)
+	}
 	if changed {
-		w.label(&w.flow, nanos, at)
+		w.label(&w.flow, c, novel, nanos, at)
 	}
 	if tried {
 		w.trial.opening = f.Opening(w.trial.opening[:0])
@@ -281,8 +306,13 @@ func (w *labelledFlows) labelled(f flow.Ref, changed, tried bool, nanos int64, a
 // Ended implements meter.Handler.
 func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
 	open := !f.Label.Final
-	if w.of(f.Label.Class).Ended(f) {
-		w.label(f, f.Last, at)
+	c := w.of(f.Label.Class)
+	changed := c.Ended(f)
+	if open && w.learns() {
+		w.decided(f, f.Opening)
+	}
+	if changed {
+		w.label(f, c, 0, f.Last, at)
 	}
 	if w.trial != nil && open && len(f.Opening) > 0 {
 		w.try(f, f.Opening, f.Last, at)
@@ -290,10 +320,11 @@ func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
 	w.endedFlows.Ended(f, at)
 }
 
-func (w *labelledFlows) label(f *flow.Flow, nanos int64, at uint64) {
+func (w *labelledFlows) label(f *flow.Flow, c *classify.Classifier, novel int, nanos int64, at uint64) {
 	app, model := w.classes.app(f)
 	w.queue.Put(at, f.FirstPacket, &event.Event{Nanos: nanos, Type: event.TypeLabel, Tuple: event.TupleOf(f), Label: &event.Label{
 		App: app, Confidence: float64(f.Label.Confidence), Source: f.Label.Source.String(),
 		Packets: int(f.Label.Packets), Novel: f.Label.Novel, Model: model,
+		Sample: w.sample(f, c, novel, nanos),
 	}})
 }

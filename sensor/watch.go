@@ -101,9 +101,7 @@ func (s *Sensor) Watch(source Source, w Watcher) error {
 // restart begins the stream anew. The detector has no windows before the next.
 func (s *Sensor) restart() {
 	s.meter.Restart()
-	if s.detector != nil {
-		s.forget()
-	}
+	s.forget()
 	if s.evidence != nil {
 		s.evidence.Forget()
 	}

@@ -20,7 +20,14 @@ func (s *Sensor) window(w *window.Window) {
 	if w.Skipped > 0 {
 		s.forget()
 	}
+	if s.cfg.OnWindow != nil {
+		s.cfg.OnWindow(w)
+	}
 	v := w.Vector()
+	if s.detector == nil {
+		s.count(w, v)
+		return
+	}
 	r := s.detector.Score(v)
 	s.judged++
 	unsure := w.Lost > 0 && r.Anomalous && !surplus(&v, &r)
@@ -37,6 +44,7 @@ func (s *Sensor) window(w *window.Window) {
 	}
 	if r.Scored {
 		out.Score = &r.Score
+		s.drifts.window(r.Score)
 	}
 	s.shadow.window(&out, &v)
 	if unsure && s.shadow.detector != nil {

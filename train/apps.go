@@ -141,6 +141,9 @@ func Apps(ctx context.Context, training, validation []*classify.Sample, o AppsOp
 		if err := r.judgeNovelty(training, served); err != nil {
 			return nil, err
 		}
+		if err := r.spread(served); err != nil {
+			return nil, err
+		}
 		if err := r.evaluate(); err != nil {
 			return nil, err
 		}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
 	"github.com/weirnet/weir/classify"
+	"github.com/weirnet/weir/drift"
 	"github.com/weirnet/weir/flow"
 	"github.com/weirnet/weir/nn"
 )
@@ -99,6 +101,19 @@ func TestAppsLearns(t *testing.T) {
 	}
 	if share := float64(right) / float64(len(validation)); share < 0.9 {
 		t.Errorf("%.2f of flows told apart by a word are right, want 0.9", share)
+	}
+	// What service is held against is what the model says of validation: the same bins, filled alike.
+	m := result.Model
+	confidences, novelty := make([]float64, 0, 40), make([]float64, 0, 40)
+	for _, s := range validation {
+		v := m.Judge(engine, s.Inputs)
+		confidences, novelty = append(confidences, float64(v.Confidence)), append(novelty, v.Novelty)
+	}
+	if got, want := m.Confidences, drift.Of(confidences); !reflect.DeepEqual(got, want) {
+		t.Errorf("confidences of validation are stored as %+v, want %+v", got, want)
+	}
+	if got, want := m.Strangeness, drift.Of(novelty); !reflect.DeepEqual(got, want) {
+		t.Errorf("novelty of validation is stored as %+v, want %+v", got, want)
 	}
 	if h := result.History[result.Best-1]; h.FlowAccuracy < 0.9 {
 		t.Errorf("the best epoch, %d, had accuracy %.2f", result.Best, h.FlowAccuracy)

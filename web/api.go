@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/learn"
 	"github.com/weirnet/weir/model"
 	"github.com/weirnet/weir/store"
 )
@@ -47,6 +48,11 @@ var operations = []route{
 	{"GET", "/flows", (*Server).flows, true},
 	{"GET", "/flows/export", (*Server).exportFlows, false},
 	{"GET", "/unknown", (*Server).unknown, true},
+	{"GET", "/unknown/{group}", (*Server).group, true},
+	{"POST", "/unknown/{group}/label", (*Server).nameGroup, true},
+	{"POST", "/flows/{flow}/label", (*Server).nameFlow, true},
+	{"GET", "/labels", (*Server).labels, true},
+	{"DELETE", "/labels/{number}", (*Server).unlabel, true},
 	{"GET", "/incidents", (*Server).incidents, true},
 	{"GET", "/incidents/{id}", (*Server).incident, true},
 	{"GET", "/alerts/{id}", (*Server).alert, true},
@@ -60,6 +66,14 @@ var operations = []route{
 	{"GET", "/models/{name}/{version}", (*Server).model, false},
 	{"POST", "/models/{name}/promote", (*Server).promote, false},
 	{"POST", "/models/{name}/rollback", (*Server).rollback, false},
+	{"GET", "/learn", (*Server).learn, false},
+	{"POST", "/learn/start", (*Server).learnStart, false},
+	{"POST", "/learn/enough", (*Server).learnEnough, false},
+	{"POST", "/learn/windows", (*Server).learnWindows, false},
+	{"POST", "/learn/train", (*Server).learnTrain, false},
+	{"POST", "/learn/cancel", (*Server).learnCancel, false},
+	{"POST", "/learn/promote", (*Server).learnPromote, false},
+	{"POST", "/learn/discard", (*Server).learnDiscard, false},
 	{"GET", "/trials", (*Server).trials, true},
 	{"POST", "/links", (*Server).newLink, false},
 }
@@ -106,8 +120,12 @@ func (s *Server) answer(op *route, w http.ResponseWriter, r *http.Request) {
 	case r.Context().Err() != nil: // nobody listens
 	case errors.As(err, &bad):
 		fail(w, http.StatusBadRequest, bad.Error())
-	case errors.Is(err, store.ErrUnknown), errors.Is(err, store.ErrNoExclusion), errors.Is(err, errNoPackets), errors.Is(err, model.ErrNotFound):
+	case errors.Is(err, store.ErrUnknown), errors.Is(err, store.ErrNoExclusion), errors.Is(err, store.ErrNoGroup), errors.Is(err, store.ErrNoCorrection), errors.Is(err, errNoFlow), errors.Is(err, errNoPackets), errors.Is(err, model.ErrNotFound):
 		fail(w, http.StatusNotFound, err.Error())
+	case errors.Is(err, learn.ErrInput):
+		fail(w, http.StatusBadRequest, strings.TrimPrefix(err.Error(), learn.ErrInput.Error()+": "))
+	case errors.Is(err, learn.ErrPhase):
+		fail(w, http.StatusConflict, strings.TrimPrefix(err.Error(), learn.ErrPhase.Error()+": "))
 	case errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrMismatch):
 		fail(w, http.StatusConflict, err.Error())
 	default:

@@ -107,6 +107,12 @@ func (b *tab) wait(expression string) {
 	b.t.Fatalf("this does not come true: %s\n%.3000s", expression, is[string](b, "document.body.innerText"))
 }
 
+// press presses a key that moves the focus: the browser, told by chromedp, would write it where the focus is then.
+func (b *tab) press(key string) {
+	b.t.Helper()
+	b.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: ` + quote(key) + `, bubbles: true, cancelable: true}))`))
+}
+
 // text waits until the page shows a text.
 func (b *tab) text(text string) {
 	b.t.Helper()
@@ -219,8 +225,8 @@ func (w *weir) stop(t *testing.T) {
 	}
 }
 
-// learn trains small models on some of the samples.
-func learn(t *testing.T, program, models string) {
+// trainSmall trains small models on some of the samples.
+func trainSmall(t *testing.T, program, models string) {
 	t.Helper()
 	samples, err := filepath.Abs("../samples")
 	if err != nil {
@@ -276,7 +282,7 @@ func TestLiveReplay(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-tags", "ui", "-o", program, "../cmd/weir").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	learn(t, program, models)
+	trainSmall(t, program, models)
 	versions, err := filepath.Glob(filepath.Join(models, "anomaly", "2*-1"))
 	if err != nil || len(versions) != 1 {
 		t.Fatal(versions, err)
@@ -397,22 +403,49 @@ func TestLiveReplay(t *testing.T) {
 	b.text("network (")
 	b.text("Model apps@")
 	b.shoot("dashboard-flows")
+
+	// This flow is another application: its payload is still known. And it is not, after all.
+	b.press("n")
+	b.wait(`document.activeElement.name === "app"`)
+	b.do(chromedp.KeyEvent("secure copy\r"))
+	b.text("1 flow is secure copy.")
+	b.text("says that this is secure copy")
+	b.text("Labels that people gave")
+	if is[bool](b, "document.body.innerText.includes('no payload is kept')") {
+		t.Error("the payload of a flow that was decided seconds ago is not known")
+	}
+	b.do(chromedp.Click(button("Take back")))
+	b.wait("!document.body.innerText.includes('Labels that people gave')")
 	b.quiet()
 
 	// What training never saw.
 	b.do(chromedp.KeyEvent("4"))
 	b.wait("location.pathname === '/unknown' && document.querySelectorAll('tbody tr').length > 0")
-	b.do(chromedp.Click(`tbody tr.opens`))
+	b.do(chromedp.Click(chromedp.Search(`//tr[td[contains(., ":1883")]]`))) // MQTT
 	b.text("The newest flows of the group")
-	b.wait("document.body.innerText.includes(':1883')") // MQTT
+
+	// Name the group with the keyboard alone, and undo it.
+	b.press("n")
+	b.wait(`document.activeElement.name === "app"`)
+	b.do(chromedp.KeyEvent("mqtt"))
+	if is[bool](b, `Boolean(document.querySelector('select[name="port"] option[value="1883"]'))`) { // others are in the group
+		b.do(chromedp.SetValue(`select[name="port"]`, "1883"), chromedp.Evaluate[chromedp.Void](`document.querySelector('select[name="port"]').dispatchEvent(new Event("change", {bubbles: true}))`))
+	}
+	b.do(chromedp.Focus(`input[name="app"]`), chromedp.KeyEvent("\r"))
+	b.text(" are mqtt.")
+	b.wait("[...document.querySelectorAll('tr.selected td')].some((d) => d.innerText === 'mqtt')")
+	b.text("Labels that people gave")
 	b.shoot("dashboard-unknown")
+	b.do(chromedp.Click(button("Take back")))
+	b.wait("!document.body.innerText.includes('Labels that people gave')")
+	b.text("unnamed flows are")
 
 	// Models: promote another, and back.
 	b.do(chromedp.KeyEvent("5"))
 	b.wait("document.querySelector('tbody')?.rows.length === 3")
 	b.do(chromedp.Click(button("Promote")))
 	b.do(chromedp.Click(button("Yes")))
-	b.text("is live: a weir that watches")
+	b.text("is live: what is watched here does not take it over") // a capture that is stored
 	b.do(chromedp.Click(chromedp.Search(`//tr[td[text()="anomaly"]]//button[.="Roll back"]`)), chromedp.Click(button("Yes")))
 	b.text(first + " is live")
 	b.do(chromedp.Click(chromedp.Search(`//tr[td[text()="apps"]]`)))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/learn"
 )
 
 // How much of the present a Live holds.
@@ -238,6 +239,7 @@ type cursor struct {
 	windows, rates, alerts, apps uint64
 	stats                        *event.Stats
 	ended                        bool
+	learn                        uint64 // changes of what is learned
 }
 
 // State is what a Live tells: all it has, or what is new.
@@ -249,6 +251,7 @@ type State struct {
 	Stats   *event.Stats `json:"stats,omitempty"` // the last ones, when they are new
 	Apps    []Total      `json:"apps,omitempty"`  // of the last hour of traffic, when they are new
 	Alerts  []Brief      `json:"alerts"`          // as windows
+	Learn   *learn.State `json:"learn,omitempty"` // when it is new
 	Skipped uint64       `json:"skipped"`         // windows between this and what was told before
 }
 
@@ -306,7 +309,7 @@ func seconds(nanos int64) float64 { return float64(nanos/1000) / 1e6 }
 func (l *Live) cursor() cursor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return cursor{l.windows.next, l.rates.next, l.alerts.next, l.changes, l.stats, l.ended}
+	return cursor{l.windows.next, l.rates.next, l.alerts.next, l.changes, l.stats, l.ended, 0}
 }
 
 // between returns what a Live was told after one cursor and up to another. Statistics and the mix of applications are always

@@ -48,6 +48,13 @@ func (s *Server) appendMetrics(dst []byte) []byte {
 	if s.cfg.Live != nil {
 		x.live(s.cfg.Live)
 	}
+	if s.cfg.Learn != nil {
+		phase, windows, share := s.cfg.Learn.Counts()
+		x.family("weir_learning_phase", "gauge", "1 for the phase that learning from the dashboard is in.")
+		x.sample("weir_learning_phase", "phase", string(phase), 1)
+		x.gauge("weir_learning_windows", "Windows collected to learn from.", float64(windows))
+		x.gauge("weir_learning_progress_ratio", "Share of the watching or the training that is done.", share)
+	}
 	return x.text
 }
 
@@ -91,6 +98,7 @@ func (x *exposition) live(l *Live) {
 		x.counters("weir_shed_packets_total", "Payload packets that networks did not look at, by effort.", "effort", shed.Packets)
 		x.counters("weir_shed_flows_total", "Flows that networks gave up, by effort.", "effort", shed.Flows)
 	}
+	x.drift(stats.Drift)
 	for _, c := range []struct {
 		name, help string
 		of         func(*event.Capture) uint64
@@ -106,6 +114,30 @@ func (x *exposition) live(l *Live) {
 			counts[stats.Capture[i].Interface] = c.of(&stats.Capture[i])
 		}
 		x.counters("weir_capture_"+c.name+"_total", c.help, "interface", counts)
+	}
+}
+
+// drift appends how far what models give is from their validation: nothing where it is not known.
+func (x *exposition) drift(d *event.Drift) {
+	if d == nil {
+		return
+	}
+	for _, m := range []struct {
+		name, help string
+		of         func(*event.Shift) float64
+	}{
+		{"weir_drift_index", "Population stability index of what a model gave last against validation.", func(s *event.Shift) float64 { return s.Index }},
+		{"weir_drift_values", "Values that the index is of.", func(s *event.Shift) float64 { return float64(s.Count) }},
+	} {
+		x.family(m.name, "gauge", m.help)
+		for _, q := range []struct {
+			name string
+			of   *event.Shift
+		}{{"scores", d.Scores}, {"confidences", d.Confidences}, {"novelty", d.Novelty}} {
+			if q.of != nil {
+				x.sample(m.name, "quantity", q.name, m.of(q.of))
+			}
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ func allCounters() *event.Stats {
 			{Interface: "eth0", Captured: 15, Received: 16, Dropped: 17, Missed: 18, Oversize: 19},
 			{Interface: "a\"b\\\n\xff", Captured: 20},
 		},
+		Drift:  &event.Drift{Scores: &event.Shift{Index: 0.125, Count: 300}, Novelty: &event.Shift{Index: 0.5, Count: 400}},
 		Models: &event.Models{Apps: "apps@20261126-1", Anomaly: "office@20261126-2", Promoted: 21, Refused: 22},
 	}
 }
@@ -47,6 +48,7 @@ func TestMetrics(t *testing.T) {
 		`weir_capture_captured_total{interface="eth0"} 15`, `weir_capture_received_total{interface="eth0"} 16`, `weir_capture_dropped_total{interface="eth0"} 17`,
 		`weir_capture_missed_total{interface="eth0"} 18`, `weir_capture_oversize_total{interface="eth0"} 19`,
 		`weir_capture_captured_total{interface="a\"b\\\n�"} 20`, "weir_dashboard_clients 0",
+		`weir_drift_index{quantity="scores"} 0.125`, `weir_drift_index{quantity="novelty"} 0.5`, `weir_drift_values{quantity="novelty"} 400`,
 		`weir_model_info{model="apps@20261126-1"} 1`, `weir_model_info{model="office@20261126-2"} 1`, "weir_models_promoted_total 21", "weir_models_refused_total 22",
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {

@@ -14,7 +14,7 @@ import (
 )
 
 // views are the paths of the dashboard's pages; all are index.html, which shows what the URL says.
-var views = []string{"/", "/alerts", "/flows", "/unknown", "/models"}
+var views = []string{"/", "/alerts", "/flows", "/unknown", "/models", "/learn"}
 
 // pages serves the dashboard from memory, compressed once.
 type pages map[string]*page

@@ -67,11 +67,17 @@ func (s *stream) update() {
 // catchUp sends what is new up to now. The caller holds mu.
 func (s *stream) catchUp() {
 	from, to := s.cursor, s.cfg.Live.cursor()
+	if s.cfg.Learn != nil {
+		to.learn = s.cfg.Learn.Changes()
+	}
 	s.cursor = to
 	if from == to || len(s.clients) == 0 {
 		return
 	}
 	state := s.cfg.Live.between(from, to, s.cfg.Explain)
+	if from.learn != to.learn {
+		state.Learn = s.cfg.Learn.State()
+	}
 	message := encodeEvent("update", &state)
 	for c := range s.clients {
 		select {
@@ -105,6 +111,9 @@ func (s *stream) join() *client {
 		s.catchUp()
 		all = s.cfg.Live.between(cursor{}, s.cursor, s.cfg.Explain) // and the next update goes on from there
 		all.Skipped = 0
+	}
+	if s.cfg.Learn != nil {
+		all.Learn = s.cfg.Learn.State()
 	}
 	c.queue <- encodeEvent("state", &all)
 	s.clients[c] = true

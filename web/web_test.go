@@ -17,6 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/weirnet/weir/event"
+	"github.com/weirnet/weir/learn"
 	"github.com/weirnet/weir/model"
 	"github.com/weirnet/weir/nn/safetensors"
 	"github.com/weirnet/weir/store"
@@ -44,10 +45,28 @@ func seen(t *testing.T, events int) (*storetest.Memory, *Live) {
 		all = append(all, event.Event{Nanos: int64(w.Start), Type: event.TypeWindow, Window: &w},
 			event.Event{Nanos: int64(w.Start), Type: event.TypeShadow, Tuple: &event.Tuple{}, Shadow: &f})
 	}
+	all = append(all, unlike(all)...)
 	if err := history.Append(t.Context(), all, store.Position{Ordinal: uint64(events)}); err != nil {
 		t.Fatal(err)
 	}
 	return history, live
+}
+
+// unlike returns labels of the flows among events that are unlike everything in training, with what is kept of them.
+func unlike(events []event.Event) (labels []event.Event) {
+	for i := range events {
+		e := &events[i]
+		if e.Type != event.TypeFlow || !e.Flow.Novel {
+			continue
+		}
+		direction := make([]int8, 1+len(storetest.Apps))
+		direction[slices.Index(storetest.Apps, e.Flow.App)+1] = 127
+		labels = append(labels, event.Event{Nanos: e.Nanos, Type: event.TypeLabel, Tuple: e.Tuple, Label: &event.Label{
+			App: e.Flow.App, Confidence: *e.Flow.Confidence, Novel: true, Model: e.Flow.Model,
+			Sample: &event.Sample{Start: e.Flow.Start, Embedding: direction, Nearest: e.Flow.App, Similarity: 0.5, Opening: []byte{1, 0, 2, 1, 'x'}},
+		}})
+	}
+	return labels
 }
 
 // newTest returns a server of a made-up past, with two versions of a model.
@@ -70,6 +89,7 @@ func newTest(t *testing.T, change func(*Config)) *Server {
 	}
 	cfg := Config{
 		Version: "test", Source: "test.pcap", Live: live, History: history, Models: models, InUse: []string{"apps@20261122-1"},
+		Follows: func(name string) bool { return name == "apps" },
 		Explain: func(a *event.Alert) string {
 			return fmt.Sprintf("%s from %s", a.Features[0].Name, a.Top.Sources[0].Name)
 		},
@@ -157,7 +177,18 @@ func TestDescription(t *testing.T) {
 	if err := compiler.AddResource("openapi.json", parsed); err != nil {
 		t.Fatal(err)
 	}
-	s := newTest(t, nil)
+	teacher := taught(t)
+	s := newTest(t, func(c *Config) { c.Learn = teacher })
+	var first struct{ id, end string } // a flow like training
+	for f, err := range s.cfg.History.Flows(t.Context(), store.FlowQuery{App: "dns"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !f.Flow.Novel {
+			first.id, first.end = fmt.Sprint(f.Tuple.FlowID), time.Unix(0, int64(f.Flow.End)).UTC().Format(time.RFC3339Nano)
+			break
+		}
+	}
 	tests := []struct {
 		method, route, path, body string
 		status                    int
@@ -183,7 +214,25 @@ func TestDescription(t *testing.T) {
 		{"GET", "/flows/export", "/flows/export?app=dns", "", 200, "start,end,src_ip"},
 		{"GET", "/flows/export", "/flows/export?format=ndjson", "", 200, `"community_id":`},
 		{"GET", "/flows/export", "/flows/export?format=xml", "", 400, "csv"},
-		{"GET", "/unknown", "/unknown", "", 200, `"examples":[{`},
+		{"GET", "/unknown", "/unknown", "", 200, `"groups":[{`},
+		{"GET", "/unknown", "/unknown?since=2100-01-01T00:00:00Z", "", 200, `"groups":[]`},
+		{"GET", "/unknown/{group}", "/unknown/1", "", 200, `"payload":5`},
+		{"GET", "/unknown/{group}", "/unknown/9999", "", 404, "no such group"},
+		{"GET", "/unknown/{group}", "/unknown/x", "", 400, "number"},
+		{"GET", "/labels", "/labels", "", 200, `"labels":[]`},
+		{"POST", "/unknown/{group}/label", "/unknown/1/label", `{"app":"<b>backup</b>","note":"why"}`, 200, `"group":1`},
+		{"POST", "/unknown/{group}/label", "/unknown/1/label", `{"app":"again"}`, 404, "left to be named"},
+		{"POST", "/unknown/{group}/label", "/unknown/9999/label", `{"app":"x","port":65535}`, 404, "no such group"},
+		{"POST", "/unknown/{group}/label", "/unknown/2/label", `{"app":"a\u0000b"}`, 400, "cannot be seen"},
+		{"POST", "/unknown/{group}/label", "/unknown/2/label", `{"app":"x","model":"y"}`, 400, "unknown field"},
+		{"POST", "/flows/{flow}/label", "/flows/" + first.id + "/label", `{"app":"video","end":"` + first.end + `"}`, 200, `"openings":0`},
+		{"POST", "/flows/{flow}/label", "/flows/" + first.id + "/label", `{"app":"video","end":"2026-01-01T00:00:00Z"}`, 404, "no flow"},
+		{"POST", "/flows/{flow}/label", "/flows/0/label", `{"app":"video","end":"2026-01-01T00:00:00Z"}`, 400, "number"},
+		{"POST", "/flows/{flow}/label", "/flows/" + first.id + "/label", `{"app":"","end":"` + first.end + `"}`, 400, "want a name"},
+		{"GET", "/labels", "/labels", "", 200, `"app":"video"`},
+		{"DELETE", "/labels/{number}", "/labels/1", "", 204, ""},
+		{"DELETE", "/labels/{number}", "/labels/1", "", 404, "no such"},
+		{"DELETE", "/labels/{number}", "/labels/x", "", 400, "number"},
 		{"GET", "/incidents", "/incidents", "", 200, `"peak_alert":"`},
 		{"GET", "/incidents", "/incidents?verdict=confirmed", "", 200, `"incidents":[]`},
 		{"GET", "/incidents", "/incidents?verdict=maybe", "", 400, "dismissed"},
@@ -223,9 +272,31 @@ func TestDescription(t *testing.T) {
 		{"GET", "/models/{name}/{version}", "/models/..%2f..%2fetc/passwd", "", 400, "use letters"},
 		{"POST", "/models/{name}/rollback", "/models/apps/rollback", "", 200, `"live":"apps@20261122-1"`},
 		{"POST", "/models/{name}/rollback", "/models/apps/rollback", "", 404, "no earlier"},
-		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20261123-1"}`, 200, `"live":"apps@20261123-1"`},
+		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20261123-1"}`, 200, `"live":"apps@20261123-1","follows":true`},
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"../x"}`, 400, "use letters"},
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20260101-1"}`, 404, "not found"},
+		{"GET", "/learn", "/learn", "", 200, `"phase":"review"`},
+		{"GET", "/learn", "/learn", "", 200, `"features":[{`},
+		{"GET", "/learn", "/learn?x=1", "", 400, "no parameter"},
+		{"POST", "/learn/windows", "/learn/windows", `{"start":100,"end":101,"use":true}`, 200, `"chosen":1`},
+		{"POST", "/learn/windows", "/learn/windows", `{"start":1e12,"end":101,"use":true}`, 400, "Unix seconds"},
+		{"POST", "/learn/windows", "/learn/windows", `{"start":900,"end":901,"use":true}`, 400, "no window"},
+		{"POST", "/learn/start", "/learn/start", `{"seconds":60}`, 409, "discard it first"},
+		{"POST", "/learn/promote", "/learn/promote", "", 409, "nothing is trained"},
+		{"POST", "/learn/cancel", "/learn/cancel", "", 409, "nothing is trained"},
+		{"POST", "/learn/enough", "/learn/enough", "", 409, "no windows"},
+		{"POST", "/learn/train", "/learn/train", `{"epochs":-1}`, 400, "passes"},
+		{"POST", "/learn/train", "/learn/train", `{"false_alarms_per_day":1}`, 200, `"phase":"tra`},
+		{"GET", "/learn", "/learn", "", 200, `"ref":"office@1"`},
+		{"POST", "/learn/promote", "/learn/promote", "", 200, `"phase":"live"`},
+		{"POST", "/learn/start", "/learn/start", `{"seconds":60}`, 400, "want 100ms"},
+		{"POST", "/learn/start", "/learn/start", `{"seconds":60,"window":1,"home":["ten"]}`, 400, "home network"},
+		{"POST", "/learn/start", "/learn/start", `{"seconds":1e30}`, 400, "want a number"},
+		{"POST", "/learn/start", "/learn/start", `{"seconds":60,"window":1,"home":["10.0.0.0/8"]}`, 200, `"want":60`},
+		{"POST", "/learn/enough", "/learn/enough", "", 200, `"phase":"review"`},
+		{"POST", "/learn/train", "/learn/train", `{}`, 200, `"phase":"tra`},
+		{"POST", "/learn/discard", "/learn/discard", "", 200, `"phase":"idle"`},
+		{"POST", "/learn/discard", "/learn/discard", "", 409, "nothing to discard"},
 		{"GET", "/trials", "/trials", "", 200, `"pairs":[{"live":"dns","model":"http","flows":20}]`},
 		{"GET", "/trials", "/trials?since=2026-11-20T00:00:00Z&until=2026-11-21T00:00:00Z", "", 200, `{"apps":[],"anomaly":[]}`},
 		{"GET", "/trials", "/trials?model=x", "", 400, "no parameter"},
@@ -234,6 +305,9 @@ func TestDescription(t *testing.T) {
 	tried := map[string]bool{"GET /events": true} // TestFollow
 	for _, test := range tests {
 		tried[test.method+" "+test.route] = true
+		if strings.Contains(test.has, "office@1") {
+			waitFor(t, teacher, learn.Trained)
+		}
 		r := ask(t, s, test.method, prefix+test.path, test.body)
 		data := read(t, r)
 		name := fmt.Sprintf("%s %s %s", test.method, test.path, test.body)

@@ -55,6 +55,15 @@ type Stats struct {
 	Lost    uint64 // packets that the capture dropped
 }
 
+// Add adds the counts of another series.
+func (s *Stats) Add(o *Stats) {
+	s.Windows += o.Windows
+	s.Empty += o.Empty
+	s.Skipped = add(s.Skipped, o.Skipped)
+	s.Late += o.Late
+	s.Lost += o.Lost
+}
+
 // NewSeries returns a series of windows of the given length that calls emit for each, in order
 // of time and without holes, empty windows included; but of a gap of more than maxGap empty
 // windows only the first maxGap are emitted, the rest is skipped and told in the next Window.

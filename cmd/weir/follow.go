@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,8 +25,12 @@ import (
 type follow struct {
 	replay bool // also behind -r
 
+	took func(*anomaly.Model, string) // told of a detector that judges from here on; nil: nobody is
+
 	every  time.Duration // between looks at the registry; 0: followEvery
-	models []followed
+	mu     sync.Mutex    // of the next two, and of beginning and ending
+	closed bool
+	models []*followed // there may come more
 	ready  chan takeover
 	retry  *takeover // that there was no room for yet
 	stop   context.CancelFunc
@@ -70,33 +75,64 @@ func (f *follow) check(live, stored bool) error {
 
 // start begins to look for other versions of the models of a run, which are named as given and as found.
 func (f *follow) start(g *shared, live bool, names map[model.Kind][2]string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ready = make(chan takeover)
 	if !live && !f.replay {
 		return
 	}
 	for _, kind := range []model.Kind{model.Apps, model.Anomaly} {
 		if given, ref := names[kind][0], names[kind][1]; given != "" {
 			_, version, _ := strings.Cut(ref, "@")
-			f.models = append(f.models, followed{kind: kind, name: given, seen: version})
+			f.models = append(f.models, &followed{kind: kind, name: given, seen: version})
 		}
 	}
-	if len(f.models) == 0 {
-		return
+	if len(f.models) > 0 {
+		f.begin(g)
 	}
+}
+
+// also has the run take over a detector that it was not given, or does not follow, from now on. The caller has promoted a version.
+func (f *follow) also(g *shared, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	known := slices.ContainsFunc(f.models, func(m *followed) bool { return m.kind == model.Anomaly && m.name == name })
+	if !known {
+		f.models = append(f.models, &followed{kind: model.Anomaly, name: name})
+	}
+	if f.stop == nil && !f.closed {
+		f.begin(g)
+	}
+}
+
+// follows reports whether the run takes over the versions of a model that are promoted from now on. Whoever may ask.
+func (f *follow) follows(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stop != nil && !f.closed && slices.ContainsFunc(f.models, func(m *followed) bool { return m.name == name })
+}
+
+// begin looks at the registry from now on. The caller holds mu.
+func (f *follow) begin(g *shared) {
 	if f.every == 0 {
 		f.every = followEvery
 	}
-	f.ready = make(chan takeover)
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	f.looks.Go(func() {
 		for {
+			f.mu.Lock()
+			models := slices.Clone(f.models)
 			if names := f.wish.Swap(nil); names != nil {
-				for i := range f.models {
-					f.models[i].rename((*names)[f.models[i].kind])
+				for _, m := range models {
+					if name := (*names)[m.kind]; name != "" { // "": one that was learned
+						m.rename(name)
+					}
 				}
 			}
-			for i := range f.models {
-				t, news := f.models[i].look(g)
+			f.mu.Unlock()
+			for _, m := range models {
+				t, news := m.look(g)
 				if !news {
 					continue
 				}
@@ -127,6 +163,9 @@ func (m *followed) rename(name string) {
 
 // close ends the looking.
 func (f *follow) close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
 	if f.stop != nil {
 		f.stop()
 		f.looks.Wait()
@@ -191,15 +230,15 @@ func (f *follow) turn(g *shared, s *sensor.Sensor) {
 		s.Refuse()
 		slog.Warn(fmt.Sprintf("%s was promoted and is not used, the version before goes on: %v", t.ref, err), "model", t.ref)
 	default:
+		if f.took != nil && t.anomaly != nil {
+			f.took(t.anomaly, t.ref)
+		}
 		g.info("%s is in use from here on", t.ref)
 	}
 }
 
 // around returns what gives packets to a sensor as add does, and turns before.
 func (f *follow) around(g *shared, s *sensor.Sensor, add func(*capture.Reader, []capture.Packet) error) func(*capture.Reader, []capture.Packet) error {
-	if f.ready == nil {
-		return add
-	}
 	return func(r *capture.Reader, batch []capture.Packet) error {
 		f.turn(g, s)
 		return add(r, batch)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,7 +17,7 @@ import (
 )
 
 // scriptFollowed gives a run a capture through a pipe, a little at a time, and meanwhile promotes one version after the other; a word
-// that begins with ! is a version that is broken first. Each must be told, on stderr, before there is more:
+// that begins with ! is a version that is broken first, one with < is what rolling back must lead to. Each must be told, on stderr, before there is more:
 // followed CAPTURE OUTPUT REF… -- ARG…
 func scriptFollowed(ts *testscript.TestScript, neg bool, args []string) {
 	dashes := -1
@@ -51,8 +52,13 @@ func scriptFollowed(ts *testscript.TestScript, neg bool, args []string) {
 	share := len(data) / (len(refs) + 1)
 	for _, ref := range refs {
 		give(share / 2)
-		want := strings.TrimPrefix(ref, "!") + " is in use from here on"
-		if broken := strings.TrimPrefix(ref, "!"); broken != ref {
+		want := strings.TrimLeft(ref, "!<") + " is in use from here on"
+		if back := strings.TrimPrefix(ref, "<"); back != ref {
+			name, _, _ := strings.Cut(back, "@")
+			rollback := exec.Command("weir", "model", "rollback", name)
+			rollback.Dir, rollback.Env = cmd.Dir, cmd.Env
+			ts.Check(rollback.Run())
+		} else if broken := strings.TrimPrefix(ref, "!"); broken != ref {
 			want = broken + " was promoted and is not used, the version before goes on"
 			name, version, _ := strings.Cut(broken, "@")
 			ts.Check(os.Remove(filepath.Join(registry.Dir, name, version, "weights.safetensors")))
@@ -96,11 +102,37 @@ func scriptSameCounts(ts *testscript.TestScript, neg bool, args []string) {
 				counts[i] = e.Stats
 			}
 		}
-		for _, of := range []string{"models", "alerts", "novel_flows", "packets_per_second", "bits_per_second"} {
+		for _, of := range []string{"models", "learning", "drift", "alerts", "novel_flows", "packets_per_second", "bits_per_second"} {
 			delete(counts[i], of)
 		}
 	}
 	if len(counts[0]) < 8 || !reflect.DeepEqual(counts[0], counts[1]) {
 		ts.Fatalf("%s counted %v\n%s counted %v", args[0], counts[0], args[1], counts[1])
+	}
+}
+
+// TestFollows wants the dashboard told the truth: a model named with a version stays, and so does every model when nothing is followed.
+func TestFollows(t *testing.T) {
+	names := map[model.Kind][2]string{model.Apps: {"apps", "apps@1"}, model.Anomaly: {"office@3", "office@3"}}
+	for _, c := range []struct {
+		live bool
+		name string
+		want bool
+	}{{true, "apps", true}, {true, "office", false}, {true, "other", false}, {false, "apps", false}} {
+		f := &follow{every: time.Hour}
+		g := &shared{models: t.TempDir()}
+		f.start(g, c.live, names)
+		if got := f.follows(c.name); got != c.want {
+			t.Errorf("%s, live %v: followed %v, want %v", c.name, c.live, got, c.want)
+		}
+		go func() {
+			for range f.ready {
+			}
+		}()
+		f.close()
+		close(f.ready)
+		if f.follows(c.name) {
+			t.Errorf("%s is followed after the end", c.name)
+		}
 	}
 }

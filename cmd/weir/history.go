@@ -26,6 +26,7 @@ type history struct {
 	days  int
 	bytes byteSize
 
+	samples  int64 // bytes of samples, see sampleFlags
 	g        *shared
 	settings string // what else than the captures decides the events
 	source   store.Source
@@ -83,6 +84,14 @@ func (h *history) passing() (err error) {
 	return err
 }
 
+// asked is the directory of a history that was asked for, "" without one.
+func (h *history) asked() string {
+	if h.gone {
+		return ""
+	}
+	return h.dir
+}
+
 // passingBytes bounds a history that nobody asked for.
 const passingBytes = 1 << 30
 
@@ -134,7 +143,7 @@ func (h *history) begin(wait bool) (err error) {
 		return nil
 	}
 	h.recorder, err = store.NewRecorder(context.Background(), h.store, h.source, store.RecorderOptions{
-		Wait: wait, Age: h.age(), Bytes: int64(h.bytes),
+		Wait: wait, Age: h.age(), Bytes: int64(h.bytes), Samples: h.samples,
 		Tell: func(level slog.Level, text string) {
 			if level >= slog.LevelWarn || !h.g.quiet {
 				slog.Log(context.Background(), level, text)

@@ -16,11 +16,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/weirnet/weir/anomaly"
 	"github.com/weirnet/weir/capture"
+	"github.com/weirnet/weir/learn"
 	"github.com/weirnet/weir/meter"
 	"github.com/weirnet/weir/model"
-	"github.com/weirnet/weir/report"
 	"github.com/weirnet/weir/window"
 )
 
@@ -67,46 +66,25 @@ Ctrl-C ends the watching early; what was seen until then is learned if it is eno
 // errEnough ends the reading when the time to learn is over.
 var errEnough = errors.New("enough was learned")
 
-// lesson is the windows seen so far.
+// lesson is the windows seen so far, with progress.
 type lesson struct {
-	rows   []windowRow
-	length time.Duration // of a window
-	want   time.Duration // 0: all there is
-	hours  uint32        // of the day, by the local clock, that had packets: bit 0 is midnight to one
-	bar    *progress
-	told   int // twentieths of the time that were told
-	info   func(string, ...any)
+	learn.Lesson
+	bar  *progress
+	told int // twentieths of the time that were told
+	info func(string, ...any)
 }
 
 func (l *lesson) add(w *window.Window) {
-	l.rows = append(l.rows, windowRow{w.Start, w.Vector(), w.Packets(), w.Lost, w.Skipped > 0})
-	if w.Packets() > 0 {
-		l.hours |= 1 << time.Unix(0, w.Start).Hour()
-	}
-	if l.want == 0 {
+	l.Add(w)
+	if l.Want == 0 {
 		return
 	}
-	l.bar.set(min(int(l.seen()/l.length), int(l.want/l.length)), max(int(l.want/l.length), 1))
-	if twentieths := int(20 * l.seen() / l.want); twentieths > l.told && !l.enough() {
+	l.bar.set(min(int(l.Seen()/l.Length), int(l.Want/l.Length)), max(int(l.Want/l.Length), 1))
+	if twentieths := int(20 * l.Seen() / l.Want); twentieths > l.told && !l.Enough() {
 		l.told = twentieths
 		l.bar.done()
-		l.info("learning: %s of %v, %v left", l, l.want, (l.want - l.seen()).Round(time.Second))
+		l.info("learning: %s of %v, %v left", l, l.Want, (l.Want - l.Seen()).Round(time.Second))
 	}
-}
-
-// seen is the time from the start of the first window to the end of the last.
-func (l *lesson) seen() time.Duration {
-	if len(l.rows) == 0 {
-		return 0
-	}
-	return time.Duration(l.rows[len(l.rows)-1].start-l.rows[0].start) + l.length
-}
-
-func (l *lesson) enough() bool { return l.want > 0 && l.seen() >= l.want }
-
-// String says what was seen, for people.
-func (l *lesson) String() string {
-	return fmt.Sprintf("%s windows of %v, %d of the 24 hours of the day, %v", report.Count(len(l.rows)), l.length, bits.OnesCount32(l.hours), l.seen().Round(time.Second))
 }
 
 func (g *shared) learn(ctx context.Context, f *learnFlags, answers io.Reader) error {
@@ -128,7 +106,7 @@ func (g *shared) learn(ctx context.Context, f *learnFlags, answers io.Reader) er
 		f.length = 24 * time.Hour
 	}
 	started := time.Now()
-	l := &lesson{length: cfg.Window, want: f.length, bar: g.bar("learning"), info: g.info}
+	l := &lesson{Lesson: learn.Lesson{Length: cfg.Window, Want: f.length}, bar: g.bar("learning"), info: g.info}
 	cfg.Lateness, cfg.NoFlows, cfg.Tunnels, cfg.MaxGap, cfg.OnWindow = f.late.lateness, true, f.in.tunnels, maxSilence, l.add
 	m, err := meter.New(cfg, g.workers, nil)
 	if err != nil {
@@ -143,7 +121,7 @@ func (g *shared) learn(ctx context.Context, f *learnFlags, answers io.Reader) er
 	} else {
 		err = f.in.read(ctx, m.Wait, func(_ *capture.Reader, batch []capture.Packet) error {
 			m.Add(batch)
-			if l.enough() {
+			if l.Enough() {
 				return errEnough
 			}
 			return nil
@@ -162,10 +140,10 @@ func (g *shared) learn(ctx context.Context, f *learnFlags, answers io.Reader) er
 		notes = append(notes, "learned from "+strings.Join(f.live.interfaces, ", "))
 	}
 	learned := anomalyTraining{}
-	if l.want > 0 && len(l.rows) > 0 {
-		learned.Until = l.rows[0].start + int64(l.want)
+	if l.Want > 0 && len(l.Windows) > 0 {
+		learned.Until = l.Windows[0].Start + int64(l.Want)
 	}
-	ref, fitErr := g.fitAnomaly(training, &f.anomalyFlags, cfg, segments, learned, append(notes, "learned: "+l.String()), started)
+	ref, fitErr := g.fitAnomaly(training, &f.anomalyFlags, cfg, segments, learned, notes, started)
 	if fitErr != nil {
 		return fitErr
 	}
@@ -197,76 +175,34 @@ func (g *shared) consent(answers io.Reader, ref string) bool {
 // shownOdd is how many stretches of windows that stand out are shown, the oddest.
 const shownOdd = 20
 
-// manyOdd is the share of windows that stand out above which a person should look before trusting what is learned.
-const manyOdd = 0.1
-
 // normal returns the windows to learn from, without those that stand out or lost packets, and tells about these. What comes after
 // one that is left out does not follow what was before.
 func (l *lesson) normal(g *shared) (segments [][]window.Vector, notes []string) {
-	rows := l.rows
-	if l.want > 0 { // the last windows close together with those behind the end
-		for len(rows) > 0 && rows[len(rows)-1].start >= rows[0].start+int64(l.want) {
-			rows = rows[:len(rows)-1]
-		}
+	seen := l.String()
+	hours := bits.OnesCount32(l.Hours(time.Local))
+	l.Trim()
+	windows := l.Windows
+	s := learn.Screen(windows)
+	for i := range windows {
+		windows[i].Left = s.Odd[i] || windows[i].Lost > 0
 	}
-	whole := make([]window.Vector, 0, len(rows))
-	var of []int // rows of whole
-	for i := range rows {
-		if rows[i].lost == 0 {
-			whole, of = append(whole, rows[i].vector), append(of, i)
-		}
+	for i := range s.Stretches[:min(len(s.Stretches), shownOdd)] {
+		one := &s.Stretches[i]
+		g.info("left out: %s, %d windows: %s", time.Unix(0, windows[one.First].Start).UTC().Format(time.DateTime), one.Count, one)
 	}
-	s := anomaly.Screen(whole)
-	odd, left := 0, make([]bool, len(rows))
-	for i := range left {
-		left[i] = true
+	if n := len(s.Stretches) - shownOdd; n > 0 {
+		g.info("left out: %d more stretches", n)
 	}
-	for k, i := range of {
-		if left[i] = s.StandsOut(k); left[i] {
-			odd++
-		}
-	}
-	shown := 0
-	for k := 0; k < len(of); k++ {
-		if !s.StandsOut(k) {
-			continue
-		}
-		first, peak := k, k
-		for k+1 < len(of) && s.StandsOut(k+1) && of[k+1] == of[k]+1 {
-			if k++; s.Oddness[k] > s.Oddness[peak] {
-				peak = k
-			}
-		}
-		if shown++; shown <= shownOdd {
-			var why []string
-			for _, f := range s.Features[peak] {
-				why = append(why, fmt.Sprintf("%s %s, mostly %s", window.Names[f.Index], report.Plain(f.Value), report.Plain(f.Median)))
-			}
-			g.info("left out: %s, %d windows: %s", time.Unix(0, rows[of[first]].start).UTC().Format(time.DateTime), k-first+1, strings.Join(why, "; "))
-		}
-	}
-	if shown > shownOdd {
-		g.info("left out: %d more stretches", shown-shownOdd)
-	}
-	note := fmt.Sprintf("left out: %d of %d windows that are unlike the others, %d that lost packets", odd, len(rows), len(rows)-len(of))
+	note := fmt.Sprintf("left out: %d of %d windows that are unlike the others, %d that lost packets", s.OddCount, len(windows), s.LostCount)
 	g.info("%s", note)
-	if float64(odd) > manyOdd*float64(len(of)) {
-		slog.Warn(fmt.Sprintf("%.0f %% of the windows stand out: what is normal here is of several kinds, or it was not a normal time; look at them before it is promoted", 100*float64(odd)/float64(len(of))))
+	if whole := len(windows) - s.LostCount; float64(s.OddCount) > learn.ManyOdd*float64(whole) {
+		slog.Warn(fmt.Sprintf("%.0f %% of the windows stand out: what is normal here is of several kinds, or it was not a normal time; look at them before it is promoted", 100*float64(s.OddCount)/float64(whole)))
 	}
-	if hours := bits.OnesCount32(l.hours); hours < 24 {
+	if hours < 24 {
 		notes = append(notes, fmt.Sprintf("%d of the 24 hours of the day were seen: what is usual at others may raise alarms", hours))
 		g.info("%s", notes[0])
 	}
-	for i := range rows {
-		if left[i] {
-			continue
-		}
-		if len(segments) == 0 || rows[i].gap || i > 0 && left[i-1] {
-			segments = append(segments, nil)
-		}
-		segments[len(segments)-1] = append(segments[len(segments)-1], rows[i].vector)
-	}
-	return segments, append(notes, note)
+	return learn.Segments(windows), append(notes, note, "learned: "+seen)
 }
 
 // watch gives what is captured to a meter until there is enough or ctx ends.
@@ -277,16 +213,8 @@ func (f *learnFlags) watch(ctx context.Context, g *shared, m *meter.Meter, l *le
 	live := f.live.live
 	defer live.Close()
 	// Whom weir has become must be able to keep what it learns: a day is too long to find out.
-	dir := filepath.Join(g.registry().Dir, f.model)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := writable(filepath.Join(g.registry().Dir, f.model)); err != nil {
 		return f.live.explain(err)
-	}
-	probe, err := os.CreateTemp(dir, ".new-")
-	if err != nil {
-		return f.live.explain(err)
-	}
-	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-		return err
 	}
 	defer context.AfterFunc(ctx, live.Stop)()
 	f.live.told = map[string]*toldLive{}
@@ -314,7 +242,7 @@ func (f *learnFlags) watch(ctx context.Context, g *shared, m *meter.Meter, l *le
 			f.live.tell(false)
 			m.Wait()
 		}
-		if l.enough() {
+		if l.Enough() {
 			live.Stop() // and what was captured by now is read
 		}
 		switch {

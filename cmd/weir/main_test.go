@@ -87,7 +87,11 @@ func TestScripts(t *testing.T) {
 			"halfway":    scriptHalfway,
 			"samescores": scriptSameScores,
 			"followed":   scriptFollowed,
+			"taught":     scriptTaught,
 			"samecounts": scriptSameCounts,
+			"private":    scriptPrivate,
+			"flowid":     scriptFlowID,
+			"until":      scriptUntil,
 		},
 		RequireUniqueNames: true,
 	})

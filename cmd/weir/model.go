@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirnet/weir/classify"
+	"github.com/weirnet/weir/drift"
 	"github.com/weirnet/weir/evaluate"
 	"github.com/weirnet/weir/model"
 )
@@ -119,6 +120,9 @@ func newModelShow(g *shared) *cobra.Command {
 					return err
 				}
 			}
+			if err := showReference(w, p); err != nil {
+				return err
+			}
 			for _, note := range p.Notes {
 				fmt.Fprintf(w, "note\t%s\n", printable(note))
 			}
@@ -153,6 +157,37 @@ func showInt8(w io.Writer, p *model.Package) error {
 		return nil
 	}
 	tellRounding(w, "numbers\t", s.Int8, "validation packets", "validation flows")
+	return nil
+}
+
+// showReference tells what the model gave for validation data, which drift is measured against.
+func showReference(w io.Writer, p *model.Package) error {
+	var s struct {
+		Scores      *drift.Reference `json:"validation_scores"`
+		Confidences *drift.Reference `json:"validation_confidences"`
+		Novelty     *drift.Reference `json:"validation_novelty"`
+	}
+	if err := json.Unmarshal(p.Settings, &s); err != nil {
+		return fmt.Errorf("%s: settings: %w", p.Ref(), err)
+	}
+	told := false
+	for _, q := range []struct {
+		name, of string
+		ref      *drift.Reference
+	}{{"scores", "windows", s.Scores}, {"confidences", "flows", s.Confidences}, {"novelty", "flows", s.Novelty}} {
+		if q.ref == nil {
+			continue
+		}
+		told = true
+		fmt.Fprintf(w, "%s\tof %d validation %s, parted at", q.name, q.ref.Count, q.of)
+		for _, edge := range q.ref.Edges {
+			fmt.Fprintf(w, " %.3g", edge)
+		}
+		fmt.Fprintln(w)
+	}
+	if !told {
+		fmt.Fprintf(w, "drift\tnot known: the model was made before it was measured, or elsewhere\n")
+	}
 	return nil
 }
 

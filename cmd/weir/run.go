@@ -45,9 +45,11 @@ func newRunner(g *shared) *runner {
 		at                         pace
 		promoted                   follow
 		manner                     service
+		lesson                     lessons
 		trial                      shadowFlags
 		alive                      pulse
 		send                       sinks
+		samples                    sampleFlags
 		apps, detector, file, page string
 		list                       bool
 	)
@@ -142,23 +144,31 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 					return finish(finishPage(err))
 				}
 			}
+			samples.apply(&cfg, &keep)
 			if (keep.dir != "" || len(send.to) > 0) && file == "" {
 				cfg.Emit = nil
 			}
 			if err := keep.open(g, runSettings(&cfg, &in.filter)); err != nil { // as the user that live.open has become
 				return finish(finishPage(live.explain(err)))
 			}
-			cfg.Emit = manner.beside(send.counted(keep.beside(dash.beside(send.beside(cfg.Emit))))) // losses are in stats before anyone looks
-			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
-				return finish(finishPage(errors.Join(err, keep.close())))
+			if err := lesson.start(g, &dash, &cfg, detector, &in, &promoted, sources, watching, keep.asked()); err != nil {
+				return finish(finishPage(errors.Join(live.explain(err), keep.close())))
 			}
-			if err := dash.start(g, alive.shown(dash.shown(&cfg, &keep, &proof, sources))); err != nil {
+			defer lesson.close()
+			cfg.Emit = manner.beside(lesson.told(send.counted(keep.beside(dash.beside(send.beside(cfg.Emit)))))) // losses are in stats before anyone looks
+			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
 			s, err := sensor.New(cfg, g.workers)
 			if err != nil {
 				return finish(finishPage(errors.Join(usageError{err}, keep.close())))
 			}
+			opening := samples.opening(&cfg, s)
+			if err := dash.start(g, alive.shown(dash.shown(&cfg, &keep, &proof, &lesson, &promoted, opening, sources))); err != nil {
+				return finish(finishPage(errors.Join(err, keep.close())))
+			}
+			samples.begin(&keep, opening)
+			defer samples.end()
 			if keep.dir != "" || proof.dir != "" {
 				in.onOpen = func(files []string) error {
 					return errors.Join(keep.captures(files), proof.begin(&keep, s, &cfg, capture.Section{}, true))
@@ -174,15 +184,16 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 				}
 				alive.begin()
 				manner.watch(c.Context(), shownSource(sources))
-				readErr = live.watch(c.Context(), g, s, promoted.before(g, s, alive.beside(send.flush(w.Flush))))
+				readErr = live.watch(c.Context(), g, s, lesson.before(s, promoted.before(g, s, alive.beside(send.flush(w.Flush)))))
 			} else {
 				alive.begin()
 				manner.watch(c.Context(), shownSource(sources))
-				readErr = in.read(c.Context(), s.Wait, promoted.around(g, s, at.slow(c.Context(), s)))
+				readErr = in.read(c.Context(), s.Wait, lesson.around(s, promoted.around(g, s, at.slow(c.Context(), s))))
 			}
 			manner.settle()
 			kept := errors.Join(keep.read(readErr), proof.read(readErr, s))
 			summary, err := s.Close()
+			lesson.end()
 			if err := finish(errors.Join(err, kept, proof.close(), keep.end(), w.Flush())); err != nil {
 				return finishPage(errors.Join(err, dash.close(), keep.close()))
 			}
@@ -225,6 +236,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
 	memory.flags(c)
+	samples.flags(c)
 	at.flags(c)
 	promoted.flags(c)
 	trial.flags(c)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,6 +43,7 @@ type anomalyFlags struct {
 	fresh     bool
 	noPromote bool
 	report    string
+	onEpoch   func(done, of int) // nil: a bar shows it
 }
 
 // anomalyTraining is how a detector was trained, as its model keeps it.
@@ -188,7 +190,11 @@ func (g *shared) fitAnomaly(ctx context.Context, f *anomalyFlags, cfg meter.Conf
 		train.RemoveCheckpoint(checkpoint)
 	}
 	bar := g.bar("training")
-	o.OnEpoch = func(e anomaly.Epoch) { bar.set((e.Stage-1)*e.Of+e.Number, e.Stages*e.Of) }
+	show := bar.set
+	if f.onEpoch != nil {
+		show = f.onEpoch
+	}
+	o.OnEpoch = func(e anomaly.Epoch) { show((e.Stage-1)*e.Of+e.Number, e.Stages*e.Of) }
 	result, err := train.Anomaly(ctx, segments, o, checkpoint)
 	bar.done()
 	if err != nil {
@@ -210,7 +216,7 @@ func (g *shared) fitAnomaly(ctx context.Context, f *anomalyFlags, cfg meter.Conf
 		Kind: model.Anomaly, Name: f.model, Weir: version, Profile: m.Profile, Features: m.Features, Settings: settings,
 		Training: model.Training{Seconds: time.Since(started).Seconds()}, Notes: append([]string{m.Threshold.String()}, notes...),
 	}}
-	learned.Windows, learned.Seed, learned.Epochs, learned.Filter = len(vectors), o.Seed, o.Epochs, f.in.filter.String()
+	learned.Windows, learned.Seed, learned.Epochs, learned.Filter = len(vectors), o.Seed, o.Epochs, cmp.Or(learned.Filter, f.in.filter.String())
 	learned.Rate, learned.PerDay, learned.Promise, learned.Threshold = o.FalseAlarms, o.PerDay, o.Promise, o.Threshold
 	if p.Training.Options, err = json.Marshal(learned); err != nil {
 		return "", err

@@ -35,6 +35,17 @@ export interface Stats {
   bits_per_second: number;
   shed?: { effort: string; flows: Record<string, number> };
   capture?: { interface: string; captured: number; received: number; dropped: number; missed?: number }[];
+  models?: { apps?: string; anomaly?: string };
+  drift?: { scores?: Shift; confidences?: Shift; novelty?: Shift };
+}
+
+// What a model gives now against what it gave for validation data.
+export interface Shift {
+  index: number;
+  count: number;
+  edges: number[];
+  training: number[];
+  now: number[];
 }
 
 export interface Brief {
@@ -53,7 +64,57 @@ export interface State {
   stats?: Stats;
   apps?: Total[];
   alerts: Brief[];
+  learn?: LearnState;
   skipped: number;
+}
+
+export interface StandsOut {
+  start: number;
+  end: number;
+  windows: number;
+  used: boolean;
+  odd: boolean;
+  what: string;
+  features: { name: string; value: number; usual: number }[];
+}
+
+export interface LearnState {
+  possible: boolean;
+  phase: "idle" | "watching" | "review" | "training" | "trained" | "live";
+  model: string;
+  in_use: string;
+  window: number;
+  fixed: boolean;
+  want: number;
+  seen: number;
+  windows: number;
+  lost: number;
+  odd: number;
+  chosen: number;
+  left: number;
+  hours: number[];
+  stands: StandsOut[];
+  more: number;
+  warning: string;
+  done: number;
+  of: number;
+  result: {
+    ref: string;
+    windows: number;
+    left: number;
+    threshold: number;
+    promise: string;
+    per_day: number;
+    alarms: number;
+    alarms_left: number;
+    live: string;
+    live_alarms: number;
+    live_alarms_left: number;
+    live_missing: string;
+  } | null;
+  taken: boolean;
+  told: string;
+  change: number;
 }
 
 export interface Status {
@@ -189,17 +250,59 @@ export interface AlertWhole {
   };
 }
 
-export interface Group {
+export interface Part {
   name: string;
   flows: number;
-  packets: number;
-  bytes: number;
-  payload_bytes: number;
+}
+
+export interface Group {
+  id: number;
+  model: string;
+  flows: number;
+  unnamed: number;
   first: string;
   last: string;
-  servers: Count[];
   clients: number;
-  examples: Flow[];
+  servers: Part[];
+  ports: Part[];
+  nearest: Part[];
+  similarity: number;
+  limit: number;
+  names: string[];
+  payload_bytes: number;
+}
+
+export interface Tuple {
+  flow_id: number;
+  community_id: string;
+  src_ip: string;
+  src_port: number;
+  dest_ip: string;
+  dest_port: number;
+  proto: string;
+}
+
+export interface Sample extends Tuple {
+  at: string;
+  app: string;
+  confidence: number;
+  model: string;
+  name: string;
+  payload: number;
+}
+
+export interface Label {
+  id: number;
+  app: string;
+  group: number;
+  port: number;
+  flows: number;
+  openings: number;
+  was: string;
+  example: Tuple;
+  note: string;
+  who: string;
+  at: string;
 }
 
 export interface Model {

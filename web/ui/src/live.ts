@@ -1,6 +1,6 @@
 // What is watched now, kept up to date by server-sent events.
 import { useEffect, useState } from "preact/hooks";
-import { base, type Brief, type State, type Stats, type Total, type Windows } from "./api";
+import { base, type Brief, type LearnState, type State, type Stats, type Total, type Windows } from "./api";
 
 const maxWindows = 10_000;
 const maxRates = 2_000;
@@ -16,6 +16,7 @@ export class Live {
   stats: Stats | undefined;
   apps: Total[] = [];
   alerts: Brief[] = [];
+  learn: LearnState | undefined;
   heard = 0; // performance.now() of the last news
 
   private waiting = false;
@@ -69,6 +70,14 @@ export class Live {
     append(this.alerts, s.alerts, maxAlerts);
     if (s.stats) this.stats = s.stats;
     if (s.apps) this.apps = s.apps;
+    if (s.learn) this.learn = s.learn;
+    this.tell();
+  }
+
+  // taught takes the answer to a change of what is learned, which may come before the news of it.
+  taught(state: LearnState): void {
+    if (this.learn && state.change < this.learn.change) return;
+    this.learn = state;
     this.tell();
   }
 

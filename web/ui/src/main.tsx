@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Alerts } from "./alerts";
 import type { Status } from "./api";
 import { Flows } from "./flows";
+import { Learn } from "./learn";
 import { useLive } from "./live";
 import { Models } from "./models";
 import { Now } from "./now";
@@ -17,10 +18,11 @@ const pages: [path: string, name: string][] = [
   ["/flows", "Flows"],
   ["/unknown", "Unknown"],
   ["/models", "Models"],
+  ["/learn", "Learn"],
 ];
 
 const keys: [string, string][] = [
-  ["1 – 5", "pages"],
+  ["1 – 6", "pages"],
   ["j, k", "next and previous incident"],
   ["c, d, o", "confirm, dismiss, reopen the incident"],
   ["n, x", "note on the incident, exclude"],
@@ -84,7 +86,7 @@ function App() {
         </button>
       </header>
       <main id="main" ref={main} tabIndex={-1}>
-        {page === "/alerts" ? <Alerts status={status.data} /> : page === "/flows" ? <Flows /> : page === "/unknown" ? <Unknown /> : page === "/models" ? <Models /> : <Now status={status.data} />}
+        {page === "/alerts" ? <Alerts status={status.data} /> : page === "/flows" ? <Flows /> : page === "/unknown" ? <Unknown /> : page === "/models" ? <Models /> : page === "/learn" ? <Learn /> : <Now status={status.data} />}
       </main>
       <footer class="dim">weir {status.data?.version}; times are UTC</footer>
       {help && (

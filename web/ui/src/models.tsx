@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { type Model, post } from "./api";
+import { Drift } from "./drift";
 import { count, duration, percent, plain, time } from "./format";
 import { change, useView } from "./route";
 import { Table } from "./table";
@@ -33,14 +34,16 @@ export function Models() {
   const { query } = useView();
   const list = useGet<{ models: Model[] }>("/models");
   const [told, setTold] = useState("");
-  const [ask, setAsk] = useState<{ text: string; run: () => Promise<{ live: string }> } | null>(null);
+  const [ask, setAsk] = useState<{ text: string; run: () => Promise<{ live: string; follows: boolean }> } | null>(null);
   const chosen = query.get("model");
   const ref = (m: Model) => `${m.name}@${m.version}`;
   const run = () => {
     ask
       ?.run()
       .then((done) => {
-        setTold(`${done.live} is live: a weir that watches takes it over, unless it was started with a version.`);
+        setTold(
+          `${done.live} is live: ${done.follows ? "what is watched here takes it over within a second or two." : "what is watched here does not take it over. It was started with other models or with NAME@VERSION, or reads captures without --follow-models. The next start that names no version does."}`,
+        );
         list.again();
       })
       .catch((e: Error) => setTold(e.message));
@@ -109,6 +112,7 @@ export function Models() {
           ]}
         />
       </section>
+      <Drift />
       <Trials />
       {chosen && <ModelView key={chosen} id={chosen} />}
       {ask && (

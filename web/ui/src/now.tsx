@@ -39,6 +39,14 @@ export function Now(p: { status: Status | undefined }) {
     <>
       <Health live={live} status={p.status} />
       <Spans range={range} live={live} first="Live" />
+      {live.learn?.possible && !live.learn.in_use && live.learn.phase === "idle" && (
+        <p class="panel">
+          No detector judges this traffic yet.{" "}
+          <a href="/learn" onClick={follow}>
+            Learn what is normal here
+          </a>
+        </p>
+      )}
       {(scores.error || apps.error) && <p class="error">{scores.error || apps.error}</p>}
       <section class="panel">
         {bySecond ? (
