@@ -92,20 +92,23 @@ func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 }
 
 // Wait is Packet for one that can be classified together with others: Settle does it, and says what Packet would have. It
-// returns false where that is not so, for Packet to be called at once. Between Wait and Settle nothing else of the flow may be
-// given to the classifier; there is room for meter.MaxWaiting.
+// returns false, and has done nothing, where that is not so, for Packet to be called at once. Between Wait and Settle nothing else of the
+// flow may be given to the classifier but packets without a payload; there is room for meter.MaxWaiting.
 func (c *Classifier) Wait(p *meter.Packet) bool {
 	f := p.Flow
 	if !p.Joined || f.Final() || Effort(c.effort.Load()) != Full {
 		return false
 	}
-	t := c.track(f)
+	seen := 0
+	if tag := f.Tag(); tag != 0 {
+		seen = c.tracks[tag-1].Packets
+	}
 	c.first = f.Opening(c.first[:0])
-	if t.Packets != len(c.first)-1 { // there is something to catch up with
+	if seen != len(c.first)-1 { // There is something to catch up with. Nor may the flow have a track for it: by Packet there may be less effort.
 		return false
 	}
-	c.fill(&c.inputs[len(c.flows)], c.first, f.Proto(), t.Packets)
-	c.flows, c.steps = append(c.flows, f), append(c.steps, t)
+	c.fill(&c.inputs[len(c.flows)], c.first, f.Proto(), seen)
+	c.flows, c.steps = append(c.flows, f), append(c.steps, c.track(f))
 	return true
 }
 
