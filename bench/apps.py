@@ -98,10 +98,10 @@ def main():
                                              "--seed", seed, "--model", profile + seed], check=True)
                     seconds = time.time() - start
                     out = os.path.join(work, "result.json")
-                    told = subprocess.run(common + ["eval", "apps", "--data", os.path.join(work, "test"), "--model", profile + seed, "--json", out, "--compare-int8"],
+                    told = subprocess.run(common + ["eval", "apps", "--data", os.path.join(work, "test"), "--model", profile + seed, "--json", out]
+                                          + ["--compare-int8"] * a.int8,
                                           check=True, stdout=subprocess.PIPE, text=True).stdout
-                    if a.int8:
-                        print("".join("%s, %s, seed %s: %s\n" % (name, profile, seed, line) for line in told.splitlines() if " network in " in line), end="", file=sys.stderr)
+                    print("".join("%s, %s, seed %s: %s\n" % (name, profile, seed, line) for line in told.splitlines() if " network in " in line), end="", file=sys.stderr)
                     r = json.load(open(out))
                     r["seconds"] = seconds
                     got.append(r)

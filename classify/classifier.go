@@ -29,6 +29,9 @@ type Classifier struct {
 	effort atomic.Uint32  // an Effort
 	shed   shed
 
+	novel [][]float32 // mean encodings of the flows that the last call found novel, in order; see Novel
+	found int         // how many they are
+
 	// Packets that Wait, in order: their flows, and what is known of them.
 	flows   []flow.Ref
 	steps   []*Track
@@ -61,6 +64,7 @@ func (c *Classifier) Undecided() int { return len(c.tracks) - len(c.tags) }
 // acknowledgements are packets of a flow but are not (paper A, our reading), nor are later fragments.
 func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 	f := p.Flow
+	c.found = 0
 	effort := Effort(c.effort.Load())
 	var label flow.Label
 	switch {
@@ -88,27 +92,30 @@ func (c *Classifier) Packet(p *meter.Packet) (changed bool) {
 }
 
 // Wait is Packet for one that can be classified together with others: Settle does it, and says what Packet would have. It
-// returns false where that is not so, for Packet to be called at once. Between Wait and Settle nothing else of the flow may be
-// given to the classifier; there is room for meter.MaxWaiting.
+// returns false, and has done nothing, where that is not so, for Packet to be called at once. Between Wait and Settle nothing else of the
+// flow may be given to the classifier but packets without a payload; there is room for meter.MaxWaiting.
 func (c *Classifier) Wait(p *meter.Packet) bool {
 	f := p.Flow
 	if !p.Joined || f.Final() || Effort(c.effort.Load()) != Full {
 		return false
 	}
-	t := c.track(f)
+	seen := 0
+	if tag := f.Tag(); tag != 0 {
+		seen = c.tracks[tag-1].Packets
+	}
 	c.first = f.Opening(c.first[:0])
-	if t.Packets != len(c.first)-1 { // there is something to catch up with
+	if seen != len(c.first)-1 { // There is something to catch up with. Nor may the flow have a track for it: by Packet there may be less effort.
 		return false
 	}
-	c.fill(&c.inputs[len(c.flows)], c.first, f.Proto(), t.Packets)
-	c.flows, c.steps = append(c.flows, f), append(c.steps, t)
+	c.fill(&c.inputs[len(c.flows)], c.first, f.Proto(), seen)
+	c.flows, c.steps = append(c.flows, f), append(c.steps, c.track(f))
 	return true
 }
 
 // Settle classifies the packets that Wait, writes the labels of their flows, and reports for each, in their order, whether it
 // changed. What it returns is valid until the next Settle.
 func (c *Classifier) Settle() (changed []bool) {
-	c.changed = c.changed[:0]
+	c.changed, c.found = c.changed[:0], 0
 	if len(c.flows) == 0 {
 		return c.changed
 	}
@@ -203,6 +210,7 @@ func payload(h *packet.Headers) bool {
 // Ended gives a flow that ends before it was decided its label from what it had, and reports
 // whether the label changed. It must be called for every flow that Packet was given.
 func (c *Classifier) Ended(f *flow.Flow) (changed bool) {
+	c.found = 0
 	tag := f.Tag
 	if f.Label.Final || tag == 0 && len(f.Opening) == 0 {
 		return false
@@ -243,6 +251,13 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 	if c.model.Arch.Flow {
 		label.Source = flow.FromFlow
 	}
+	if label.Novel {
+		if c.found == len(c.novel) {
+			c.novel = append(c.novel, nil)
+		}
+		c.novel[c.found] = t.Mean(c.novel[c.found])
+		c.found++
+	}
 	c.tracks[tag-1] = nil
 	c.tags = append(c.tags, tag)
 	if len(c.free) < maxFree {
@@ -250,6 +265,9 @@ func (c *Classifier) finish(before flow.Label, tag uint32) (label flow.Label, ch
 	}
 	return label, label.Class != before.Class || label.Source != before.Source || label.Novel != before.Novel
 }
+
+// Novel returns where the i-th of the flows lies that the last call of Packet, Settle or Ended found novel, in the order of their packets.
+func (c *Classifier) Novel(i int) Embedded { return c.model.embed(c.novel[i]) }
 
 // track returns the track of a flow, which the flow's tag tells.
 func (c *Classifier) track(f flow.Ref) *Track {

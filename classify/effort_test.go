@@ -141,3 +141,60 @@ func TestShedAdds(t *testing.T) {
 		}
 	}
 }
+
+// wavering loses its effort between Wait and Packet, as happens when another goroutine takes it away.
+type wavering struct {
+	*Classifier
+	t      *testing.T
+	seen   map[uint64]int // payloads by first packet
+	behind int            // packets that Wait refused because payloads before them were not looked at
+	labels []flow.Label   // of flows that are over
+}
+
+func (w *wavering) Packet(p *meter.Packet) {
+	first := p.Flow.FirstPacket()
+	if p.Joined {
+		w.seen[first]++
+	}
+	w.SetEffort(NoNetworks)
+	if !p.Joined || w.seen[first] < 3 {
+		w.Classifier.Packet(p)
+		return
+	}
+	w.SetEffort(Full)
+	if w.Wait(p) {
+		w.t.Errorf("packet %d waits, and the packets before it were not looked at", p.Ordinal)
+	}
+	w.behind++
+	w.SetEffort(NoLabels)
+	w.Classifier.Packet(p)
+}
+
+func (w *wavering) Settle() { w.Classifier.Settle() }
+
+func (w *wavering) Ended(f *flow.Flow, _ uint64) {
+	w.Classifier.Ended(f)
+	w.labels = append(w.labels, f.Label)
+}
+
+// A flow of which the networks have seen nothing gets no label when it is given up, whenever the effort changes.
+func TestEffortEndsBetweenWaitAndPacket(t *testing.T) {
+	for name, a := range small() {
+		w := &wavering{Classifier: New(randomModel(t, a)), t: t, seen: map[uint64]int{}}
+		in, err := meter.New(meter.Config{Flow: flow.Config{OpeningPackets: a.Packets}}, 1, func(int) meter.Handler { return w })
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Add(conversations(t, 600, 1500))
+		in.Close()
+		if w.behind < 10 {
+			t.Errorf("%s: %d packets came to be tested with", name, w.behind)
+		}
+		for _, l := range w.labels {
+			if l.Class != flow.NoClass {
+				t.Errorf("%s: a flow that no network has seen has the label %+v", name, l)
+				break
+			}
+		}
+	}
+}

@@ -33,6 +33,8 @@ type Settings struct {
 	// How the final labels' confidences and novelty of validation flows are spread. Nil in models of earlier versions.
 	Confidences *drift.Reference `json:"validation_confidences,omitempty"`
 	Strangeness *drift.Reference `json:"validation_novelty,omitempty"`
+	// Embedding tells flows apart that are of no label; nil in models that were made before it was fitted.
+	Embedding *Embedding `json:"embedding,omitempty"`
 	// Tunnels says that training looked into tunnels (meter.Config.Tunnels): service must as well.
 	Tunnels bool `json:"tunnels,omitempty"`
 	// Int8 is what rounding to int8 costs; nil in models that were made before it was measured,
@@ -99,10 +101,13 @@ func Load(settings []byte, labels []string, weights map[string]safetensors.Tenso
 	if err := s.Novelty.load(weights, s.Arch.StateSize()); err != nil {
 		return nil, err
 	}
+	if err := s.Embedding.load(weights, &s.Arch); err != nil {
+		return nil, err
+	}
 	imported := map[string]bool{}
 	s.Arch.Imported.weights(func(name string, _ []int, _ []float32) { imported[name] = true })
 	for _, name := range nn.Unknown(params, weights) {
-		if !s.Novelty.has(name) && !imported[name] {
+		if !s.Novelty.has(name) && !s.Embedding.has(name) && !imported[name] {
 			return nil, fmt.Errorf("classify: tensor %q belongs to nothing in the model", name)
 		}
 	}
@@ -125,6 +130,7 @@ func (m *Model) Save() (settings []byte, weights map[string]safetensors.Tensor, 
 		weights[name] = safetensors.Tensor{Shape: shape, Data: values}
 	})
 	m.Novelty.save(weights)
+	m.Settings.Embedding.save(weights)
 	settings, err = json.Marshal(m.Settings)
 	return settings, weights, err
 }

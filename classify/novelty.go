@@ -198,15 +198,16 @@ func (n *Novelty) nearest(x []float32, asked func(age float32) bool) float32 {
 func squaredDistance(x, y []float32, enough float32) float32 {
 	const run = 32
 	sum := float32(0)
-	for len(x) >= run && sum <= enough {
+	for ; len(x) >= run; x, y = x[run:], y[run:] {
 		p, q := x[:run], y[:run]
 		var a, b, c, d float32 // four sums, so that none waits for the one before
 		for i := 0; i < run; i += 4 {
 			e, f, g, h := p[i]-q[i], p[i+1]-q[i+1], p[i+2]-q[i+2], p[i+3]-q[i+3]
 			a, b, c, d = a+e*e, b+f*f, c+g*g, d+h*h
 		}
-		sum += a + b + (c + d)
-		x, y = x[run:], y[run:]
+		if sum += a + b + (c + d); sum > enough {
+			return sum
+		}
 	}
 	for i, v := range x {
 		sum += (v - y[i]) * (v - y[i])

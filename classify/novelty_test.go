@@ -9,8 +9,8 @@ import (
 	"github.com/weirnet/weir/nn"
 )
 
-// clouds are places of three labels around means of their own, wide in one direction.
-func clouds(n int, seed uint64) []Place {
+// clouds are places of three labels around means of their own, wide in one direction, and of unit width in those after the third.
+func clouds(n, size int, seed uint64) []Place {
 	r := nn.NewRand(seed)
 	places := make([]Place, n)
 	for i := range places {
@@ -20,6 +20,9 @@ func clouds(n int, seed uint64) []Place {
 			State:   []float32{float32(4*g) + float32(3*x), float32(3*x + 0.3*y), float32(-5*g) + float32(r.Normal())},
 			Packets: 1 + i%12, Group: int32(g),
 		}
+		for j := 3; j < size; j++ {
+			places[i].State = append(places[i].State, float32(g*(j%3))+float32(r.Normal()))
+		}
 	}
 	return places
 }
@@ -27,7 +30,13 @@ func clouds(n int, seed uint64) []Place {
 // The distance is Mahalanobis' to the nearest mean of the same age, here by solving a system of
 // equations for each.
 func TestNoveltyEqualsDefinition(t *testing.T) {
-	places := clouds(3000, 1)
+	for _, size := range []int{3, 32, 70} { // less than the sums take at a time, as much, and twice as much and more
+		noveltyEqualsDefinition(t, size)
+	}
+}
+
+func noveltyEqualsDefinition(t *testing.T, size int) {
+	places := clouds(3000, size, 1)
 	n, err := FitNovelty(places)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +47,7 @@ func TestNoveltyEqualsDefinition(t *testing.T) {
 	}
 	means, counts := map[cell]*mat.VecDense{}, map[cell]float64{}
 	vector := func(p Place) *mat.VecDense {
-		v := mat.NewVecDense(3, nil)
+		v := mat.NewVecDense(size, nil)
 		for j, x := range p.State {
 			v.SetVec(j, float64(x))
 		}
@@ -47,7 +56,7 @@ func TestNoveltyEqualsDefinition(t *testing.T) {
 	for _, p := range places {
 		c := cell{p.Group, age(p.Packets)}
 		if means[c] == nil {
-			means[c] = mat.NewVecDense(3, nil)
+			means[c] = mat.NewVecDense(size, nil)
 		}
 		means[c].AddVec(means[c], vector(p))
 		counts[c]++
@@ -55,21 +64,21 @@ func TestNoveltyEqualsDefinition(t *testing.T) {
 	for c, m := range means {
 		m.ScaleVec(1/counts[c], m)
 	}
-	cov := mat.NewDense(3, 3, nil)
-	var diff, outer = mat.NewVecDense(3, nil), mat.NewDense(3, 3, nil)
+	cov := mat.NewDense(size, size, nil)
+	var diff, outer = mat.NewVecDense(size, nil), mat.NewDense(size, size, nil)
 	for _, p := range places {
 		diff.SubVec(vector(p), means[cell{p.Group, age(p.Packets)}])
 		outer.Outer(1/float64(len(places)), diff, diff)
 		cov.Add(cov, outer)
 	}
-	trace := mat.Trace(cov)/3 + 1e-6
+	trace := mat.Trace(cov)/float64(size) + 1e-6
 	cov.Scale(1-shrinkage, cov)
-	for i := range 3 {
+	for i := range size {
 		cov.Set(i, i, cov.At(i, i)+shrinkage*trace)
 	}
-	buf := make([]float32, 3)
-	solved := mat.NewVecDense(3, nil)
-	for _, p := range clouds(50, 2) {
+	buf := make([]float32, size)
+	solved := mat.NewVecDense(size, nil)
+	for _, p := range clouds(50, size, 2) {
 		want := math.Inf(1)
 		for c, m := range means {
 			if c.age != age(p.Packets) {
@@ -88,7 +97,7 @@ func TestNoveltyEqualsDefinition(t *testing.T) {
 }
 
 func TestNoveltyThreshold(t *testing.T) {
-	n, err := FitNovelty(clouds(3000, 1))
+	n, err := FitNovelty(clouds(3000, 3, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +105,7 @@ func TestNoveltyThreshold(t *testing.T) {
 	if got := n.Score([]float32{100, 0, 0}, 1, buf); got != 0 {
 		t.Errorf("without thresholds the score is %v, want 0", got)
 	}
-	known := clouds(2000, 2)
+	known := clouds(2000, 3, 2)
 	n.SetThresholds(known, 0.98)
 	novel := 0
 	for _, p := range known {

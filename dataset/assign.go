@@ -80,6 +80,9 @@ func (a *assignment) dropCopies() error {
 		}
 		if !slices.Contains(a.classes[f.Capture], f.Class) {
 			a.classes[f.Capture] = append(a.classes[f.Capture], f.Class)
+			if s.Captures[f.Capture].corrections {
+				continue // they decide nothing for the captures
+			}
 			a.byClass[f.Class] = append(a.byClass[f.Class], f.Capture)
 		}
 	}
@@ -173,13 +176,30 @@ func (a *assignment) byTime() {
 	}
 	if a.opts.Train > 0 && !a.opts.WholeCaptures && !slices.ContainsFunc(order, func(class int) bool { return a.judge(class) != Untestable }) {
 		for capture, classes := range a.classes {
-			if len(classes) > 0 {
+			if len(classes) > 0 && !a.set.Captures[capture].corrections {
 				a.cut(capture)
 			}
 		}
 	}
 	for _, class := range order {
 		a.ofClass[class] = a.judge(class)
+	}
+	a.corrections()
+}
+
+// corrections cuts the capture that stands for corrected labels, each label by time.
+func (a *assignment) corrections() {
+	for capture, classes := range a.classes {
+		if !a.set.Captures[capture].corrections {
+			continue
+		}
+		a.side[capture], a.known[capture] = a.first(), true
+		a.cut(capture)
+		for _, class := range classes {
+			if len(a.byClass[class]) == 0 {
+				a.ofClass[class] = ByCut
+			}
+		}
 	}
 }
 

@@ -83,6 +83,8 @@ type Capture struct {
 	NoPayload  int    // flows without any payload packet
 	Unlabelled int    // flows with payload and without label
 	Ambiguous  int    // of these, flows that rows of different labels fit equally well
+
+	corrections bool // it stands for corrected labels, see Set.Correct
 }
 
 // Flow is one example for the flow model: a labelled flow with at least one payload packet.

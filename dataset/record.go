@@ -161,6 +161,11 @@ func (sp *Split) note() {
 	if labels := sp.withoutTraining(); labels != nil {
 		note("without any training example: %s", strings.Join(labels, ", "))
 	}
+	for i := range s.Captures {
+		if c := &s.Captures[i]; c.corrections {
+			note("%d flows of %s: the first of each label by time train, the latest validate, which flatters them; captures that they were seen in test nothing any more", c.Examples, c.Name)
+		}
+	}
 	seen, copies, dropped := 0, 0, 0
 	for _, side := range r.Sides {
 		seen += side.Seen

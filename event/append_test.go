@@ -35,7 +35,7 @@ func FuzzAppend(f *testing.F) {
 			flow.Confidence, flow.LabelSource, flow.LabelPackets, flow.Model = &v, other, int(n), text
 		}
 		for _, e := range []*Event{
-			{Nanos: nanos, Type: TypeLabel, Tuple: tuple, Label: &Label{text, v, other, int(n), yes, text}},
+			{Nanos: nanos, Type: TypeLabel, Tuple: tuple, Label: &Label{text, v, other, int(n), yes, text, nil}},
 			{Nanos: nanos, Type: TypeFlow, Tuple: tuple, Flow: flow},
 		} {
 			var out bytes.Buffer

@@ -109,6 +109,8 @@ type Label struct {
 	Packets    int     `json:"packets"`    // payload packets the label rests on
 	Novel      bool    `json:"novel"`      // unlike everything seen in training
 	Model      string  `json:"model"`
+
+	Sample *Sample `json:"-"` // what to learn the flow from; for history, lines do not bear it. nil unless it is novel and kept
 }
 
 // Flow is the account of an ended flow. The server is the responder.

@@ -2,6 +2,9 @@ package event
 
 import "github.com/weirnet/weir/flow"
 
+// FlowID returns the number that events name a flow by.
+func FlowID(f *flow.Flow) uint64 { return f.ID() & (1<<53 - 1) }
+
 // TupleOf returns the tuple of a flow.
 func TupleOf(f *flow.Flow) *Tuple {
 	t := new(Tuple)
@@ -19,7 +22,7 @@ func (t *Tuple) of(f *flow.Flow) {
 	from := len(b)
 	text := string(dst.Addr().AppendTo(b))
 	*t = Tuple{
-		FlowID:      f.ID() & (1<<53 - 1),
+		FlowID:      FlowID(f),
 		CommunityID: text[:id],
 		SrcIP:       text[id:from], SrcPort: src.Port(),
 		DestIP: text[from:], DestPort: dst.Port(),

@@ -61,8 +61,9 @@ type Packet struct {
 }
 
 // Wait may be called in a SettlingHandler's Packet, for one that Joined: the label of its flow comes by Settle. That is
-// called before the flow's next packet with a payload and before anything else for which labels count, after MaxWaiting packets, and at
-// the end of what Add was given at the latest; nothing waits for traffic to come. Flow stays valid until then.
+// called before the flow's next packet with a payload and before anything else for which labels count, after MaxWaiting packets, and
+// when the worker has taken the packets that it was given at once; nothing waits for more to be given. Flow stays valid until then, nothing
+// else of the Packet does.
 func (p *Packet) Wait() { p.waits = true }
 
 // Payload returns the captured bytes of the application payload.

@@ -58,8 +58,10 @@ func TestDriftForAnyWorkers(t *testing.T) {
 	case d.Confidences.Index < 1 || d.Novelty.Index < 1 || d.Scores.Index < 1:
 		t.Errorf("all moved to one bin of two, and indices are %v, %v and %v", d.Confidences.Index, d.Novelty.Index, d.Scores.Index)
 	}
-	if got, _ := drifting(t, all, 3, 17, nil); !reflect.DeepEqual(got.Drift, d) {
-		t.Errorf("three workers\n got %+v\nwant %+v", got.Drift, d)
+	for _, workers := range []int{2, 3, 8} {
+		if got, _ := drifting(t, all, workers, 17, nil); !reflect.DeepEqual(got.Drift, d) {
+			t.Errorf("%d workers\n got %+v\nwant %+v", workers, got.Drift, d)
+		}
 	}
 }
 

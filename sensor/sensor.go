@@ -33,6 +33,8 @@ type Config struct {
 	ShadowAnomaly     *anomaly.Model
 	ShadowAnomalyName string
 
+	Samples SampleConfig // of flows, to learn from
+
 	Emit     func(*event.Event) error
 	OnWindow func(*window.Window)   // sees every window that closes, before it is judged; nil: nobody does
 	Capture  func() []event.Capture // counts of the interfaces, for stats; nil: captures are read
@@ -53,6 +55,7 @@ type Sensor struct {
 	promoted event.Models
 	shadow   shadow
 	drifts   drifts
+	sampling sampling
 	before   classify.Shed // of classifiers that are no longer in use
 	summary  Summary
 	labelled uint64 // flows that ended with a label
@@ -109,7 +112,10 @@ func New(cfg Config, workers int) (*Sensor, error) {
 		if cfg.Apps == nil {
 			return &ended
 		}
-		w := &labelledFlows{endedFlows: ended}
+		w := &labelledFlows{endedFlows: ended, samples: cfg.Samples}
+		if cfg.Samples.Recent > 0 {
+			w.recent = newOpenings(cfg.Samples.Recent / max(workers, 1))
+		}
 		w.use(cfg.Apps, s.classes.of(cfg.Apps))
 		if cfg.ShadowApps != nil {
 			w.trial = &trial{model: cfg.ShadowApps, engine: cfg.ShadowApps.Engine()}
@@ -162,6 +168,9 @@ func (s *Sensor) found(e *event.Event) {
 	if e.Type == event.TypeShadow {
 		s.shadow.flow(e.Shadow)
 	}
+	if e.Type == event.TypeLabel && e.Label.Sample != nil && !s.sampling.take(e.Nanos, 1) {
+		e.Label.Sample = nil
+	}
 	s.emit(e)
 }
 
@@ -185,6 +194,9 @@ func (s *Sensor) stats(now int64) {
 		for reason, n := range s.evidence.Lost() {
 			st.Drops[reason] = n
 		}
+	}
+	if lost := s.lostSamples(); lost > 0 {
+		st.Drops[lostSamples] = lost
 	}
 	if s.cfg.Capture != nil {
 		st.Capture = s.cfg.Capture()
@@ -220,7 +232,12 @@ type labelledFlows struct {
 	classifiers []*classify.Classifier // the one for flows that begin first, then those that have flows yet
 	flow        flow.Flow              // of the packet at hand, reused
 	trial       *trial                 // nil: no model is
-	waiting     []waiting              // packets that meter.Packet.Wait
+	samples     SampleConfig
+	sampling    sampling
+	recent      *openings      // nil: none are kept
+	opening     []flow.Payload // scratch
+	encoded     []byte         // the opening of the flow that was decided last, see openings
+	waiting     []waiting      // packets that meter.Packet.Wait
 }
 
 // waiting is a packet that waits for a classifier.
@@ -242,18 +259,21 @@ func (w *labelledFlows) Packet(p *meter.Packet) {
 		w.waiting = append(w.waiting, waiting{c, p.Flow, p.Capture.Nanos, p.Ordinal})
 		return
 	}
-	tried := w.trial != nil && p.Joined && !p.Flow.Final()
-	w.labelled(p.Flow, c.Packet(p), tried, p.Capture.Nanos, p.Ordinal)
+	undecided := p.Joined && !p.Flow.Final()
+	w.labelled(p.Flow, c, 0, c.Packet(p), undecided, p.Capture.Nanos, p.Ordinal)
 }
 
 // Settle implements meter.SettlingHandler.
 func (w *labelledFlows) Settle() {
 	for _, c := range w.classifiers {
-		changed := c.Settle()
+		changed, novel := c.Settle(), 0
 		for i := range w.waiting {
 			if p := &w.waiting[i]; p.classifier == c {
-				w.labelled(p.flow, changed[0], w.trial != nil, p.nanos, p.at)
+				w.labelled(p.flow, c, novel, changed[0], true, p.nanos, p.at)
 				changed = changed[1:]
+				if l := p.flow.Label(); l.Final && l.Novel {
+					novel++
+				}
 			}
 		}
 	}
@@ -261,15 +281,21 @@ func (w *labelledFlows) Settle() {
 	w.waiting = w.waiting[:0]
 }
 
-// labelled tells of the label of a packet's flow, and asks the model on trial if that is to be tried and the flow decided.
-func (w *labelledFlows) labelled(f flow.Ref, changed, tried bool, nanos int64, at uint64) {
-	tried = tried && f.Final()
-	if !changed && !tried {
+// labelled tells of the label of a packet's flow. Where that was undecided and is decided now, what the flow looked like is kept if it is to
+// be, and the model on trial asked; novel is the flow's number among those that the classifier has just found novel.
+func (w *labelledFlows) labelled(f flow.Ref, c *classify.Classifier, novel int, changed, undecided bool, nanos int64, at uint64) {
+	decided := undecided && f.Final()
+	tried, learned := decided && w.trial != nil, decided && w.learns()
+	if !changed && !tried && !learned {
 		return
 	}
 	f.Record(&w.flow)
+	if learned {
+		w.opening = f.Opening(w.opening[:0])
+		w.decided(&w.flow, w.opening)
+	}
 	if changed {
-		w.label(&w.flow, nanos, at)
+		w.label(&w.flow, c, novel, nanos, at)
 	}
 	if tried {
 		w.trial.opening = f.Opening(w.trial.opening[:0])
@@ -280,8 +306,13 @@ func (w *labelledFlows) labelled(f flow.Ref, changed, tried bool, nanos int64, a
 // Ended implements meter.Handler.
 func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
 	open := !f.Label.Final
-	if w.of(f.Label.Class).Ended(f) {
-		w.label(f, f.Last, at)
+	c := w.of(f.Label.Class)
+	changed := c.Ended(f)
+	if open && w.learns() {
+		w.decided(f, f.Opening)
+	}
+	if changed {
+		w.label(f, c, 0, f.Last, at)
 	}
 	if w.trial != nil && open && len(f.Opening) > 0 {
 		w.try(f, f.Opening, f.Last, at)
@@ -289,10 +320,11 @@ func (w *labelledFlows) Ended(f *flow.Flow, at uint64) {
 	w.endedFlows.Ended(f, at)
 }
 
-func (w *labelledFlows) label(f *flow.Flow, nanos int64, at uint64) {
+func (w *labelledFlows) label(f *flow.Flow, c *classify.Classifier, novel int, nanos int64, at uint64) {
 	app, model := w.classes.app(f)
 	w.queue.Put(at, f.FirstPacket, &event.Event{Nanos: nanos, Type: event.TypeLabel, Tuple: event.TupleOf(f), Label: &event.Label{
 		App: app, Confidence: float64(f.Label.Confidence), Source: f.Label.Source.String(),
 		Packets: int(f.Label.Packets), Novel: f.Label.Novel, Model: model,
+		Sample: w.sample(f, c, novel, nanos),
 	}})
 }

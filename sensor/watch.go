@@ -51,20 +51,20 @@ func (s *Sensor) Watch(source Source, w Watcher) error {
 		for _, loss := range source.Losses() {
 			s.meter.Lose(loss.Nanos, loss.Packets)
 		}
+		before := time.Now()
 		if n > 0 {
-			before := time.Now()
 			if err := s.Add(w.File, batch[:n]); err != nil {
 				return err
 			}
-			if n < size { // nothing more for now
-				s.Wait()
-			}
-			switch took := time.Since(before); {
-			case took > batchTime:
-				size = max(size/2, minBatch)
-			case took < batchTime/2 && n == size:
-				size = min(size*2, maxBatch)
-			}
+		}
+		if n < size { // nothing more for now: the last batch may have been as large as was asked for
+			s.Wait()
+		}
+		switch took := time.Since(before); {
+		case took > batchTime:
+			size = max(size/2, minBatch)
+		case took < batchTime/2 && n == size:
+			size = min(size*2, maxBatch)
 		}
 		if step := source.ClockStep(); step.Abs() > s.cfg.Meter.Lateness {
 			s.restart()

@@ -340,3 +340,35 @@ func detectorOf(t *testing.T, usual float64) *anomaly.Model {
 	must(t, err)
 	return m
 }
+
+// A batch that is as large as was asked for may be the last for a while: what it shows is told at the next beat, not when
+// packets come again.
+func TestFullBatchBeforeSilenceIsTold(t *testing.T) {
+	for _, workers := range []int{1, 2, 8} {
+		all := traffic(20)
+		for i := range all {
+			all[i].Nanos = 1_700_000_000e9 + int64(i)*1e6 // all in one second, that of the silence too
+		}
+		s, events := sensing(t, workers)
+		labels := func() (n int) {
+			for i := range *events {
+				if (*events)[i].Type == event.TypeLabel {
+					n++
+				}
+			}
+			return n
+		}
+		source, told := &fakeSource{packets: all[:minBatch], size: minBatch, silences: map[int]int64{minBatch: 3e8}}, 0
+		must(t, s.Watch(source, Watcher{Each: func() error {
+			if source.silence == 1e8 { // two beats have come without packets
+				told = labels()
+			}
+			return nil
+		}}))
+		_, err := s.Close()
+		must(t, err)
+		if told == 0 || told > labels() {
+			t.Errorf("%d workers: %d labels are told in the silence, %d in all", workers, told, labels())
+		}
+	}
+}

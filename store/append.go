@@ -102,6 +102,10 @@ func (w *DiskWriter) Append(ctx context.Context, events []event.Event, at Positi
 		w.rows[i].reset()
 	}
 	w.tried.reset()
+	// Samples have a database of their own, so they are stored first: a kill in between stores them again, which changes nothing.
+	if err := w.keepSamples(ctx, events); err != nil {
+		return err
+	}
 	err := w.tx(ctx, func(tx *sql.Tx) error {
 		a.tx = tx
 		for i := range events {

@@ -98,22 +98,44 @@ func BenchmarkRecord(b *testing.B) {
 		}
 		b.ReportMetric((cpuTime()-start)/float64(b.N)/benchFlows, "cpu-ns/flow")
 	})
-	b.Run("store", func(b *testing.B) {
-		start := cpuTime()
-		for b.Loop() {
-			s, err := store.Create(b.TempDir(), store.Options{})
-			must(b, err)
-			r, err := store.NewRecorder(context.Background(), s, store.Source{Name: "day"}, store.RecorderOptions{Wait: true})
-			must(b, err)
-			dayOfFlows(func(e *event.Event) { must(b, r.Write(e)) })
-			must(b, r.Close(true))
-			info, err := s.Info(context.Background())
-			must(b, err)
-			b.ReportMetric(float64(info.Bytes)/benchFlows, "B/flow")
-			must(b, s.Close())
+	b.Run("store", func(b *testing.B) { record(b, 0) })
+	// One flow in a hundred is novel and kept, with 96 numbers and a kilobyte of payload.
+	b.Run("samples", func(b *testing.B) { record(b, 100) })
+}
+
+// record stores days of flows; one in so many is unlike training, 0: none is.
+func record(b *testing.B, novel int) {
+	start := cpuTime()
+	r := rand.New(rand.NewPCG(5, 6))
+	kinds := make([][]int8, 40)
+	for i := range kinds {
+		kinds[i] = make([]int8, 96)
+		for k := range kinds[i] {
+			kinds[i][k] = int8(r.IntN(255) - 127)
 		}
-		b.ReportMetric((cpuTime()-start)/float64(b.N)/benchFlows, "cpu-ns/flow")
-	})
+	}
+	opening := make([]byte, 1000)
+	for b.Loop() {
+		s, err := store.Create(b.TempDir(), store.Options{})
+		must(b, err)
+		r, err := store.NewRecorder(context.Background(), s, store.Source{Name: "day"}, store.RecorderOptions{Wait: true})
+		must(b, err)
+		n := 0
+		dayOfFlows(func(e *event.Event) {
+			if n++; novel > 0 && n%novel == 0 && e.Type == event.TypeFlow {
+				must(b, r.Write(&event.Event{Nanos: e.Nanos, Type: event.TypeLabel, Tuple: e.Tuple, Label: &event.Label{
+					App: e.Flow.App, Novel: true, Model: e.Flow.Model, Sample: &event.Sample{Start: e.Flow.Start, Embedding: kinds[n/novel%len(kinds)], Opening: opening},
+				}}))
+			}
+			must(b, r.Write(e))
+		})
+		must(b, r.Close(true))
+		info, err := s.Info(context.Background())
+		must(b, err)
+		b.ReportMetric(float64(info.Bytes)/benchFlows, "B/flow")
+		must(b, s.Close())
+	}
+	b.ReportMetric((cpuTime()-start)/float64(b.N)/benchFlows, "cpu-ns/flow")
 }
 
 // BenchmarkQuery asks a day of a million flows.

@@ -74,7 +74,12 @@ const lockWait = 5 * time.Second
 
 // connect opens the database; mode is ro, rw or rwc as SQLite names them.
 func (d *Disk) connect(mode string, more url.Values) (*sql.DB, error) {
-	abs, err := filepath.Abs(d.path(database))
+	return d.connectTo(database, mode, more)
+}
+
+// connectTo opens one of the databases in the directory.
+func (d *Disk) connectTo(name, mode string, more url.Values) (*sql.DB, error) {
+	abs, err := filepath.Abs(d.path(name))
 	if err != nil {
 		return nil, d.failed(err)
 	}
@@ -178,6 +183,7 @@ type DiskWriter struct {
 	pending  map[kind]pendingState
 	rows     [len(kinds)]batchWriter // used again
 	tried    batchWriter             // the same, of what models on trial said
+	samples  sampleWriter
 }
 
 // openIncident is the incident that the next alert of the source may join.
@@ -351,6 +357,7 @@ func (w *DiskWriter) stop() error {
 	if w.write != nil {
 		err = errors.Join(err, w.write.Close())
 	}
+	err = errors.Join(err, w.samples.close())
 	if w.lock != nil {
 		err = errors.Join(err, w.lock.Close())
 	}

@@ -27,12 +27,17 @@ func (w *DiskWriter) Maintain(ctx context.Context, p Policy) (Removed, error) {
 	if err := w.seal(ctx, w.due); err != nil {
 		return Removed{}, err
 	}
+	gone, err := w.retainSamples(ctx, p)
+	if err != nil {
+		return gone, err
+	}
 	// Little grows between segments, and little grows old within an hour.
 	hour := floor(micros(p.Now), microsPerHour)
 	if sealed == w.sealed && w.retained == hour {
-		return Removed{}, nil
+		return gone, nil
 	}
 	removed, err := w.retain(ctx, p)
+	removed.add(gone)
 	if err == nil {
 		w.retained = hour
 	}
@@ -319,6 +324,7 @@ func (r *Removed) add(o Removed) {
 	r.Flows += o.Flows
 	r.Windows += o.Windows
 	r.Alerts += o.Alerts
+	r.Samples += o.Samples
 	r.Before = max(r.Before, o.Before)
 }
 

@@ -17,14 +17,15 @@ import (
 type RecorderOptions struct {
 	// Wait holds the watching back while the queue is full, and fails when the store does: for captures,
 	// which can be read again. Without it watching goes on, and what does not fit is lost and counted.
-	Wait  bool
-	Queue int                                 // bytes of events that may wait; 0: 32 MiB, with Wait 8
-	Every time.Duration                       // longest time between an event and its commit; 0: a second
-	Age   time.Duration                       // of what to keep, see Policy; 0: any
-	Bytes int64                               // of what to keep, see Policy; 0: any
-	Tell  func(level slog.Level, text string) // what a person should know, once for each change; nil: nobody
-	Now   func() time.Time                    // the clock that no age reaches beyond; nil: time.Now
-	Retry time.Duration                       // between attempts to store what the store refused; 0: a second
+	Wait    bool
+	Queue   int                                 // bytes of events that may wait; 0: 32 MiB, with Wait 8
+	Every   time.Duration                       // longest time between an event and its commit; 0: a second
+	Age     time.Duration                       // of what to keep, see Policy; 0: any
+	Bytes   int64                               // of what to keep, see Policy; 0: any
+	Samples int64                               // bytes of samples to keep, see Policy; 0: any
+	Tell    func(level slog.Level, text string) // what a person should know, once for each change; nil: nobody
+	Now     func() time.Time                    // the clock that no age reaches beyond; nil: time.Now
+	Retry   time.Duration                       // between attempts to store what the store refused; 0: a second
 }
 
 // Reasons of losses, as they stand among the drops of statistics.
@@ -204,6 +205,12 @@ func (c *chunk) add(e *event.Event) bool {
 			c.flows[n].Confidence = &c.sure[n]
 		}
 		kept.Tuple, kept.Flow = &c.tuples[n], &c.flows[n]
+	case event.TypeLabel:
+		if e.Label.Sample == nil {
+			return false
+		}
+		t, l := *e.Tuple, *e.Label
+		kept.Tuple, kept.Label = &t, &l
 	case event.TypeWindow:
 		w := *e.Window
 		kept.Window = &w
@@ -225,6 +232,10 @@ func eventSize(e *event.Event) int {
 	switch e.Type {
 	case event.TypeFlow, event.TypeShadow:
 		return 512
+	case event.TypeLabel:
+		if s := e.Label.Sample; s != nil {
+			return 512 + len(s.Embedding) + len(s.Opening)
+		}
 	case event.TypeWindow, event.TypeStats:
 		return 1 << 10
 	case event.TypeAlert, event.TypeSuppressed:
@@ -441,12 +452,11 @@ func (r *Recorder) maintain() {
 	// A wrong clock in what is watched must not make everything else old.
 	now := min(r.newest, r.opts.Now().UnixNano())
 	r.mu.Lock()
-	policy := Policy{Age: r.opts.Age, Bytes: r.opts.Bytes, Now: now}
+	policy := Policy{Age: r.opts.Age, Bytes: r.opts.Bytes, Samples: r.opts.Samples, Now: now}
 	r.mu.Unlock()
 	removed, err := r.store.Maintain(context.Background(), policy)
 	if removed.Any() {
-		r.opts.Tell(slog.LevelInfo, fmt.Sprintf("history: removed %d flows, %d windows and %d alerts, nothing newer than %s",
-			removed.Flows, removed.Windows, removed.Alerts, time.Unix(0, removed.Before).UTC().Format(time.RFC3339)))
+		r.opts.Tell(slog.LevelInfo, fmt.Sprintf("history: removed %s, nothing newer than %s", removed, time.Unix(0, removed.Before).UTC().Format(time.RFC3339)))
 	}
 	trouble := ""
 	if err != nil {

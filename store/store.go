@@ -87,6 +87,7 @@ type Reader interface {
 	Suppressed(ctx context.Context, q SuppressedQuery) iter.Seq2[*Suppressed, error]
 	// Tried yields what models on trial said, of flows that were decided and windows that start in the range, in the order that it came.
 	Tried(ctx context.Context, when Range) iter.Seq2[*Tried, error]
+	Labeller
 }
 
 var (
@@ -129,7 +130,9 @@ type Position struct {
 type Policy struct {
 	Age   time.Duration // 0: of any age. Counts back from Now
 	Bytes int64         // of the directory; 0: any
-	Now   int64         // the time that Age counts from, nanoseconds since the Unix epoch
+	// Bytes of samples that bear no correction; 0: any. There are never more than MaxSamples.
+	Samples int64
+	Now     int64 // the time that Age counts from, nanoseconds since the Unix epoch
 }
 
 // Removed is what a policy cost.
@@ -137,11 +140,24 @@ type Removed struct {
 	Flows   int64
 	Windows int64
 	Alerts  int64
+	Samples int64 // that bore no correction
 	Before  int64 // nothing older is left of what was removed, nanoseconds since the Unix epoch
 }
 
+// String says how much was removed.
+func (r Removed) String() string {
+	if r.Samples > 0 && r.Flows+r.Windows+r.Alerts == 0 {
+		return fmt.Sprintf("the samples of %d flows", r.Samples)
+	}
+	text := fmt.Sprintf("%d flows, %d windows and %d alerts", r.Flows, r.Windows, r.Alerts)
+	if r.Samples > 0 {
+		text += fmt.Sprintf(", and the samples of %d flows", r.Samples)
+	}
+	return text
+}
+
 // Any reports whether anything was removed.
-func (r Removed) Any() bool { return r.Flows > 0 || r.Windows > 0 || r.Alerts > 0 }
+func (r Removed) Any() bool { return r.Flows > 0 || r.Windows > 0 || r.Alerts > 0 || r.Samples > 0 }
 
 // Info tells what a store holds.
 type Info struct {

@@ -156,20 +156,26 @@ func (r *run) judgeNovelty(training, validation []*classify.Sample) error {
 	if err := r.refitNovelty(training); err != nil {
 		return err
 	}
-	places, err := r.places(validation)
+	places, encoded, err := r.places(validation)
 	if err != nil {
 		return err
 	}
+	r.state.Settings.Embedding.SetSimilarity(encoded)
 	r.state.Settings.Novelty.SetThresholds(places, noveltyQuantile)
 	return nil
 }
 
-// refitNovelty fits the distance anew and keeps the thresholds.
+// refitNovelty fits the distance and the embedding anew and keeps their thresholds.
 func (r *run) refitNovelty(samples []*classify.Sample) error {
-	places, err := r.places(samples)
+	places, encoded, err := r.places(samples)
 	if err != nil {
 		return err
 	}
+	embedding := classify.FitEmbedding(encoded, r.o.Arch.Classes)
+	if before := r.state.Settings.Embedding; before != nil {
+		embedding.Similarity = before.Similarity
+	}
+	r.state.Settings.Embedding = &embedding
 	n, err := classify.FitNovelty(places)
 	if err != nil {
 		return err
@@ -191,13 +197,14 @@ func (r *run) measureInt8(validation []*classify.Sample) (err error) {
 	return nil
 }
 
-// places returns where each flow lies after each of its packets, by the engine of service.
-func (r *run) places(samples []*classify.Sample) ([]classify.Place, error) {
+// places returns where each flow lies after each of its packets, by the engine of service, and the mean of its encodings.
+func (r *run) places(samples []*classify.Sample) ([]classify.Place, []classify.Encoded, error) {
 	m, err := classify.NewModel(r.state.Settings, r.o.Labels, r.params)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	bySample := make([][]classify.Place, len(samples))
+	encoded := make([]classify.Encoded, len(samples))
 	r.replicas.Each(len(samples), 64, func(_ *classify.Network, lo, hi int) {
 		e := m.Engine()
 		t := e.NewTrack()
@@ -209,9 +216,10 @@ func (r *run) places(samples []*classify.Sample) ([]classify.Place, error) {
 					State: slices.Clone(e.State(t)), Packets: t.Packets, Group: samples[i].Group,
 				})
 			}
+			encoded[i] = classify.Encoded{Mean: t.Mean(nil), Class: samples[i].Class}
 		}
 	})
-	return slices.Concat(bySample...), nil
+	return slices.Concat(bySample...), encoded, nil
 }
 
 // spread stores how the final confidences and the novelty of validation flows are spread. Refit keeps it, as it does the temperatures and

@@ -48,6 +48,11 @@ var operations = []route{
 	{"GET", "/flows", (*Server).flows, true},
 	{"GET", "/flows/export", (*Server).exportFlows, false},
 	{"GET", "/unknown", (*Server).unknown, true},
+	{"GET", "/unknown/{group}", (*Server).group, true},
+	{"POST", "/unknown/{group}/label", (*Server).nameGroup, true},
+	{"POST", "/flows/{flow}/label", (*Server).nameFlow, true},
+	{"GET", "/labels", (*Server).labels, true},
+	{"DELETE", "/labels/{number}", (*Server).unlabel, true},
 	{"GET", "/incidents", (*Server).incidents, true},
 	{"GET", "/incidents/{id}", (*Server).incident, true},
 	{"GET", "/alerts/{id}", (*Server).alert, true},
@@ -115,7 +120,7 @@ func (s *Server) answer(op *route, w http.ResponseWriter, r *http.Request) {
 	case r.Context().Err() != nil: // nobody listens
 	case errors.As(err, &bad):
 		fail(w, http.StatusBadRequest, bad.Error())
-	case errors.Is(err, store.ErrUnknown), errors.Is(err, store.ErrNoExclusion), errors.Is(err, errNoPackets), errors.Is(err, model.ErrNotFound):
+	case errors.Is(err, store.ErrUnknown), errors.Is(err, store.ErrNoExclusion), errors.Is(err, store.ErrNoGroup), errors.Is(err, store.ErrNoCorrection), errors.Is(err, errNoFlow), errors.Is(err, errNoPackets), errors.Is(err, model.ErrNotFound):
 		fail(w, http.StatusNotFound, err.Error())
 	case errors.Is(err, learn.ErrInput):
 		fail(w, http.StatusBadRequest, strings.TrimPrefix(err.Error(), learn.ErrInput.Error()+": "))

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +22,6 @@ const (
 	maxTop      = 1_000
 	maxFlows    = 2_000
 	maxExport   = 1_000_000
-	maxNovel    = 20_000 // flows that are grouped, the newest
 	maxIncident = 1_000
 )
 
@@ -268,108 +266,4 @@ func cell(text string) string {
 		return "'" + text
 	}
 	return text
-}
-
-// Grouper puts flows unlike everything in training into groups of alike ones.
-type Grouper interface {
-	// Key names the group of a flow.
-	Key(*store.Flow) string
-	// By says in words what flows of a group have in common.
-	By() string
-}
-
-// NearestLabel groups flows by the label that is nearest to them.
-type NearestLabel struct{}
-
-// Key implements Grouper.
-func (NearestLabel) Key(f *store.Flow) string { return f.Flow.App }
-
-// By implements Grouper.
-func (NearestLabel) By() string { return "nearest label" }
-
-// Group is novel flows that are alike.
-type Group struct {
-	Name     string        `json:"name"`
-	Flows    uint64        `json:"flows"`
-	Packets  uint64        `json:"packets"`
-	Bytes    uint64        `json:"bytes"`
-	Payload  uint64        `json:"payload_bytes"`
-	First    event.Time    `json:"first"`
-	Last     event.Time    `json:"last"`
-	Servers  []event.Count `json:"servers"` // address and port, by packets
-	Clients  int           `json:"clients"` // addresses
-	Examples []FlowLine    `json:"examples"`
-
-	servers map[string]uint64
-	clients map[string]bool
-}
-
-// How much is told of a group.
-const (
-	groupServers  = 5
-	groupExamples = 10
-)
-
-func (s *Server) unknown(w http.ResponseWriter, r *http.Request) error {
-	p := asked(r, "since", "until")
-	q := store.FlowQuery{Range: p.times(), Novel: true, Newest: true, Limit: maxNovel + 1}
-	if p.err != nil {
-		return p.err
-	}
-	out := struct {
-		By     string   `json:"by"`
-		Groups []*Group `json:"groups"`
-		Flows  int      `json:"flows"`
-		More   bool     `json:"more"` // flows than were looked at, the newest
-	}{By: s.cfg.Group.By(), Groups: []*Group{}}
-	groups := map[string]*Group{}
-	for f, err := range s.cfg.History.Flows(r.Context(), q) {
-		if err != nil {
-			return err
-		}
-		if out.Flows == maxNovel {
-			out.More = true
-			break
-		}
-		out.Flows++
-		key := s.cfg.Group.Key(f)
-		g := groups[key]
-		if g == nil {
-			g = &Group{Name: key, First: f.Flow.Start, Last: f.Flow.End, servers: map[string]uint64{}, clients: map[string]bool{}, Examples: []FlowLine{}}
-			groups[key] = g
-			out.Groups = append(out.Groups, g)
-		}
-		packets := f.Flow.PacketsToServer + f.Flow.PacketsToClient
-		g.Flows++
-		g.Packets += packets
-		g.Bytes += f.Flow.BytesToServer + f.Flow.BytesToClient
-		g.Payload += f.Flow.PayloadToServer + f.Flow.PayloadToClient
-		g.First, g.Last = min(g.First, f.Flow.Start), max(g.Last, f.Flow.End)
-		g.servers[endpoint(f.Tuple.DestIP, f.Tuple.DestPort)] += packets
-		g.clients[f.Tuple.SrcIP] = true
-		if len(g.Examples) < groupExamples {
-			g.Examples = append(g.Examples, flowLine(f))
-		}
-	}
-	for _, g := range out.Groups {
-		g.Clients, g.Servers = len(g.clients), []event.Count{}
-		for name, n := range g.servers {
-			g.Servers = append(g.Servers, event.Count{Name: name, Packets: n})
-		}
-		slices.SortFunc(g.Servers, func(a, b event.Count) int {
-			return cmp.Or(cmp.Compare(b.Packets, a.Packets), strings.Compare(a.Name, b.Name))
-		})
-		g.Servers = g.Servers[:min(len(g.Servers), groupServers)]
-	}
-	slices.SortFunc(out.Groups, func(a, b *Group) int {
-		return cmp.Or(cmp.Compare(b.Packets, a.Packets), strings.Compare(a.Name, b.Name))
-	})
-	return reply(w, r, out)
-}
-
-func endpoint(addr string, port uint16) string {
-	if strings.Contains(addr, ":") {
-		return fmt.Sprintf("[%s]:%d", addr, port)
-	}
-	return fmt.Sprintf("%s:%d", addr, port)
 }

@@ -78,7 +78,12 @@ func (s *Server) model(w http.ResponseWriter, r *http.Request) error {
 
 // promoted is the answer to a change: NAME@VERSION stands for its name from now on.
 type promoted struct {
-	Live string `json:"live"`
+	Live    string `json:"live"`
+	Follows bool   `json:"follows"` // what is watched takes it over
+}
+
+func (s *Server) promoted(name, version string) promoted {
+	return promoted{Live: name + "@" + version, Follows: s.cfg.Follows != nil && s.cfg.Follows(name)}
 }
 
 func (s *Server) promote(w http.ResponseWriter, r *http.Request) error {
@@ -98,7 +103,7 @@ func (s *Server) promote(w http.ResponseWriter, r *http.Request) error {
 	if err := s.cfg.Models.Promote(ref); err != nil {
 		return err
 	}
-	return reply(w, r, promoted{ref})
+	return reply(w, r, s.promoted(name, in.Version))
 }
 
 func (s *Server) rollback(w http.ResponseWriter, r *http.Request) error {
@@ -110,7 +115,7 @@ func (s *Server) rollback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, r, promoted{name + "@" + version})
+	return reply(w, r, s.promoted(name, version))
 }
 
 // inUse returns the models that label and score now: those of the start, or those that took over.

@@ -45,14 +45,20 @@ type Config struct {
 	Models  model.Registry // versions, to look at and to promote
 	InUse   []string       // NAME@VERSION of the models that label and score now
 
+	// Follows reports whether what is watched takes over the versions of a model that are promoted. nil: it does not.
+	Follows func(name string) bool
+
 	Learn *learn.Learner // of what is watched; nil: nothing can be learned
 
 	Explain func(*event.Alert) string // the plain sentence of an alert
-	Group   Grouper                   // of novel flows; nil: NearestLabel
 
 	// Packets writes the packets that are kept of an alert, or of all alerts of an incident, as a capture, and returns how many
 	// they are and should be. nil: none are kept.
 	Packets func(ctx context.Context, id store.ID, w io.Writer) (got, expected uint64, err error)
+
+	// Opening finds the payload of a flow that was decided lately, by its number, so that a corrected label can be learned. nil: none is
+	// remembered.
+	Opening func(flowID uint64) *event.Sample
 
 	Healthy func() bool // reports whether weir does its work, for /healthz; nil: it does
 	Ready   func() bool // reports whether it began to, for /readyz; nil: it did
@@ -127,9 +133,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Explain == nil {
 		cfg.Explain = func(*event.Alert) string { return "" }
-	}
-	if cfg.Group == nil {
-		cfg.Group = NearestLabel{}
 	}
 	well := func() bool { return true }
 	if cfg.Healthy == nil {

@@ -45,10 +45,28 @@ func seen(t *testing.T, events int) (*storetest.Memory, *Live) {
 		all = append(all, event.Event{Nanos: int64(w.Start), Type: event.TypeWindow, Window: &w},
 			event.Event{Nanos: int64(w.Start), Type: event.TypeShadow, Tuple: &event.Tuple{}, Shadow: &f})
 	}
+	all = append(all, unlike(all)...)
 	if err := history.Append(t.Context(), all, store.Position{Ordinal: uint64(events)}); err != nil {
 		t.Fatal(err)
 	}
 	return history, live
+}
+
+// unlike returns labels of the flows among events that are unlike everything in training, with what is kept of them.
+func unlike(events []event.Event) (labels []event.Event) {
+	for i := range events {
+		e := &events[i]
+		if e.Type != event.TypeFlow || !e.Flow.Novel {
+			continue
+		}
+		direction := make([]int8, 1+len(storetest.Apps))
+		direction[slices.Index(storetest.Apps, e.Flow.App)+1] = 127
+		labels = append(labels, event.Event{Nanos: e.Nanos, Type: event.TypeLabel, Tuple: e.Tuple, Label: &event.Label{
+			App: e.Flow.App, Confidence: *e.Flow.Confidence, Novel: true, Model: e.Flow.Model,
+			Sample: &event.Sample{Start: e.Flow.Start, Embedding: direction, Nearest: e.Flow.App, Similarity: 0.5, Opening: []byte{1, 0, 2, 1, 'x'}},
+		}})
+	}
+	return labels
 }
 
 // newTest returns a server of a made-up past, with two versions of a model.
@@ -71,6 +89,7 @@ func newTest(t *testing.T, change func(*Config)) *Server {
 	}
 	cfg := Config{
 		Version: "test", Source: "test.pcap", Live: live, History: history, Models: models, InUse: []string{"apps@20261122-1"},
+		Follows: func(name string) bool { return name == "apps" },
 		Explain: func(a *event.Alert) string {
 			return fmt.Sprintf("%s from %s", a.Features[0].Name, a.Top.Sources[0].Name)
 		},
@@ -160,6 +179,16 @@ func TestDescription(t *testing.T) {
 	}
 	teacher := taught(t)
 	s := newTest(t, func(c *Config) { c.Learn = teacher })
+	var first struct{ id, end string } // a flow like training
+	for f, err := range s.cfg.History.Flows(t.Context(), store.FlowQuery{App: "dns"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !f.Flow.Novel {
+			first.id, first.end = fmt.Sprint(f.Tuple.FlowID), time.Unix(0, int64(f.Flow.End)).UTC().Format(time.RFC3339Nano)
+			break
+		}
+	}
 	tests := []struct {
 		method, route, path, body string
 		status                    int
@@ -185,7 +214,25 @@ func TestDescription(t *testing.T) {
 		{"GET", "/flows/export", "/flows/export?app=dns", "", 200, "start,end,src_ip"},
 		{"GET", "/flows/export", "/flows/export?format=ndjson", "", 200, `"community_id":`},
 		{"GET", "/flows/export", "/flows/export?format=xml", "", 400, "csv"},
-		{"GET", "/unknown", "/unknown", "", 200, `"examples":[{`},
+		{"GET", "/unknown", "/unknown", "", 200, `"groups":[{`},
+		{"GET", "/unknown", "/unknown?since=2100-01-01T00:00:00Z", "", 200, `"groups":[]`},
+		{"GET", "/unknown/{group}", "/unknown/1", "", 200, `"payload":5`},
+		{"GET", "/unknown/{group}", "/unknown/9999", "", 404, "no such group"},
+		{"GET", "/unknown/{group}", "/unknown/x", "", 400, "number"},
+		{"GET", "/labels", "/labels", "", 200, `"labels":[]`},
+		{"POST", "/unknown/{group}/label", "/unknown/1/label", `{"app":"<b>backup</b>","note":"why"}`, 200, `"group":1`},
+		{"POST", "/unknown/{group}/label", "/unknown/1/label", `{"app":"again"}`, 404, "left to be named"},
+		{"POST", "/unknown/{group}/label", "/unknown/9999/label", `{"app":"x","port":65535}`, 404, "no such group"},
+		{"POST", "/unknown/{group}/label", "/unknown/2/label", `{"app":"a\u0000b"}`, 400, "cannot be seen"},
+		{"POST", "/unknown/{group}/label", "/unknown/2/label", `{"app":"x","model":"y"}`, 400, "unknown field"},
+		{"POST", "/flows/{flow}/label", "/flows/" + first.id + "/label", `{"app":"video","end":"` + first.end + `"}`, 200, `"openings":0`},
+		{"POST", "/flows/{flow}/label", "/flows/" + first.id + "/label", `{"app":"video","end":"2026-01-01T00:00:00Z"}`, 404, "no flow"},
+		{"POST", "/flows/{flow}/label", "/flows/0/label", `{"app":"video","end":"2026-01-01T00:00:00Z"}`, 400, "number"},
+		{"POST", "/flows/{flow}/label", "/flows/" + first.id + "/label", `{"app":"","end":"` + first.end + `"}`, 400, "want a name"},
+		{"GET", "/labels", "/labels", "", 200, `"app":"video"`},
+		{"DELETE", "/labels/{number}", "/labels/1", "", 204, ""},
+		{"DELETE", "/labels/{number}", "/labels/1", "", 404, "no such"},
+		{"DELETE", "/labels/{number}", "/labels/x", "", 400, "number"},
 		{"GET", "/incidents", "/incidents", "", 200, `"peak_alert":"`},
 		{"GET", "/incidents", "/incidents?verdict=confirmed", "", 200, `"incidents":[]`},
 		{"GET", "/incidents", "/incidents?verdict=maybe", "", 400, "dismissed"},
@@ -225,7 +272,7 @@ func TestDescription(t *testing.T) {
 		{"GET", "/models/{name}/{version}", "/models/..%2f..%2fetc/passwd", "", 400, "use letters"},
 		{"POST", "/models/{name}/rollback", "/models/apps/rollback", "", 200, `"live":"apps@20261122-1"`},
 		{"POST", "/models/{name}/rollback", "/models/apps/rollback", "", 404, "no earlier"},
-		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20261123-1"}`, 200, `"live":"apps@20261123-1"`},
+		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20261123-1"}`, 200, `"live":"apps@20261123-1","follows":true`},
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"../x"}`, 400, "use letters"},
 		{"POST", "/models/{name}/promote", "/models/apps/promote", `{"version":"20260101-1"}`, 404, "not found"},
 		{"GET", "/learn", "/learn", "", 200, `"phase":"review"`},

@@ -136,11 +136,11 @@ func (d *dashboard) start(g *shared, shown web.Config) error {
 }
 
 // shown is what the dashboard of a run shows.
-func (d *dashboard) shown(cfg *sensor.Config, keep *history, proof *evidenceFlags, lesson *lessons, sources []string) web.Config {
+func (d *dashboard) shown(cfg *sensor.Config, keep *history, proof *evidenceFlags, lesson *lessons, promoted *follow, opening func(uint64) *event.Sample, sources []string) web.Config {
 	if d.listener == nil {
 		return web.Config{}
 	}
-	c := web.Config{Source: shownSource(sources), History: keep.store, InUse: modelsInUse(cfg), Learn: lesson.learner}
+	c := web.Config{Source: shownSource(sources), History: keep.store, InUse: modelsInUse(cfg), Learn: lesson.learner, Follows: promoted.follows, Opening: opening}
 	if cfg.Anomaly != nil {
 		c.Packets = proof.packets(keep.store, keep.dir)
 	}

@@ -315,23 +315,7 @@ that watches raises alerts again from the next window on.`,
 		Example: `  weir alerts include 2`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			var ids []int64
-			for _, arg := range args {
-				id, err := strconv.ParseInt(arg, 10, 64)
-				if err != nil || id < 1 {
-					return usageError{fmt.Errorf("exclusion %q: want a number, as weir alerts exclusions lists them", arg)}
-				}
-				ids = append(ids, id)
-			}
-			s, _, err := asked.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			for _, id := range ids {
-				err = errors.Join(err, s.RemoveExclusion(c.Context(), id))
-			}
-			return err
+			return asked.each(c.Context(), args, "exclusion", "weir alerts exclusions", (*store.Disk).RemoveExclusion)
 		},
 	}
 	asked.onlyStore(c)

@@ -105,6 +105,13 @@ func (f *follow) also(g *shared, name string) {
 	}
 }
 
+// follows reports whether the run takes over the versions of a model that are promoted from now on. Whoever may ask.
+func (f *follow) follows(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stop != nil && !f.closed && slices.ContainsFunc(f.models, func(m *followed) bool { return m.name == name })
+}
+
 // begin looks at the registry from now on. The caller holds mu.
 func (f *follow) begin(g *shared) {
 	if f.every == 0 {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -107,5 +108,31 @@ func scriptSameCounts(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if len(counts[0]) < 8 || !reflect.DeepEqual(counts[0], counts[1]) {
 		ts.Fatalf("%s counted %v\n%s counted %v", args[0], counts[0], args[1], counts[1])
+	}
+}
+
+// TestFollows wants the dashboard told the truth: a model named with a version stays, and so does every model when nothing is followed.
+func TestFollows(t *testing.T) {
+	names := map[model.Kind][2]string{model.Apps: {"apps", "apps@1"}, model.Anomaly: {"office@3", "office@3"}}
+	for _, c := range []struct {
+		live bool
+		name string
+		want bool
+	}{{true, "apps", true}, {true, "office", false}, {true, "other", false}, {false, "apps", false}} {
+		f := &follow{every: time.Hour}
+		g := &shared{models: t.TempDir()}
+		f.start(g, c.live, names)
+		if got := f.follows(c.name); got != c.want {
+			t.Errorf("%s, live %v: followed %v, want %v", c.name, c.live, got, c.want)
+		}
+		go func() {
+			for range f.ready {
+			}
+		}()
+		f.close()
+		close(f.ready)
+		if f.follows(c.name) {
+			t.Errorf("%s is followed after the end", c.name)
+		}
 	}
 }

@@ -26,6 +26,7 @@ type history struct {
 	days  int
 	bytes byteSize
 
+	samples  int64 // bytes of samples, see sampleFlags
 	g        *shared
 	settings string // what else than the captures decides the events
 	source   store.Source
@@ -142,7 +143,7 @@ func (h *history) begin(wait bool) (err error) {
 		return nil
 	}
 	h.recorder, err = store.NewRecorder(context.Background(), h.store, h.source, store.RecorderOptions{
-		Wait: wait, Age: h.age(), Bytes: int64(h.bytes),
+		Wait: wait, Age: h.age(), Bytes: int64(h.bytes), Samples: h.samples,
 		Tell: func(level slog.Level, text string) {
 			if level >= slog.LevelWarn || !h.g.quiet {
 				slog.Log(context.Background(), level, text)
@@ -290,6 +291,27 @@ func (p *past) open(ctx context.Context) (*store.Disk, store.Range, error) {
 		return nil, r, errors.Join(err, s.Close())
 	}
 	return s, r, nil
+}
+
+// each does something to all that numbers name, which a command lists; what fails does not keep the others from it.
+func (p *past) each(ctx context.Context, numbers []string, what, listed string, do func(*store.Disk, context.Context, int64) error) error {
+	var ids []int64
+	for _, number := range numbers {
+		id, err := strconv.ParseInt(number, 10, 64)
+		if err != nil || id < 1 {
+			return usageError{fmt.Errorf("%s %q: want a number, as %s lists them", what, number, listed)}
+		}
+		ids = append(ids, id)
+	}
+	s, _, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for _, id := range ids {
+		err = errors.Join(err, do(s, ctx, id))
+	}
+	return err
 }
 
 func exists(path string) bool {

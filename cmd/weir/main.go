@@ -129,7 +129,7 @@ open packet sockets.`,
 	g.flags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newFeatures(g), newFlows(g), newTrain(g), newTrainLesson(g), newLearn(g), newEval(g), newRun(g), newAlerts(g), newTop(g), newServe(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(),
+		newFeatures(g), newFlows(g), newTrain(g), newTrainLesson(g), newLearn(g), newEval(g), newRun(g), newAlerts(g), newLabels(g), newTop(g), newServe(g), newDataset(g), newModel(g), newInterfaces(g), newVersion(),
 		newConfig(g), newMan(g),
 	)
 	wrapArgs(root)

@@ -89,6 +89,9 @@ func TestScripts(t *testing.T) {
 			"followed":   scriptFollowed,
 			"taught":     scriptTaught,
 			"samecounts": scriptSameCounts,
+			"private":    scriptPrivate,
+			"flowid":     scriptFlowID,
+			"until":      scriptUntil,
 		},
 		RequireUniqueNames: true,
 	})

@@ -49,6 +49,7 @@ func newRunner(g *shared) *runner {
 		trial                      shadowFlags
 		alive                      pulse
 		send                       sinks
+		samples                    sampleFlags
 		apps, detector, file, page string
 		list                       bool
 	)
@@ -139,6 +140,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 					return finish(finishPage(err))
 				}
 			}
+			samples.apply(&cfg, &keep)
 			if (keep.dir != "" || len(send.to) > 0) && file == "" {
 				cfg.Emit = nil
 			}
@@ -153,13 +155,16 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 			if cfg.Suppress, err = keep.exclusions(c.Context(), watching); err != nil {
 				return finish(finishPage(errors.Join(err, keep.close())))
 			}
-			if err := dash.start(g, alive.shown(dash.shown(&cfg, &keep, &proof, &lesson, sources))); err != nil {
-				return finish(finishPage(errors.Join(err, keep.close())))
-			}
 			s, err := sensor.New(cfg, g.workers)
 			if err != nil {
 				return finish(finishPage(errors.Join(usageError{err}, keep.close())))
 			}
+			opening := samples.opening(&cfg, s)
+			if err := dash.start(g, alive.shown(dash.shown(&cfg, &keep, &proof, &lesson, &promoted, opening, sources))); err != nil {
+				return finish(finishPage(errors.Join(err, keep.close())))
+			}
+			samples.begin(&keep, opening)
+			defer samples.end()
 			if keep.dir != "" || proof.dir != "" {
 				in.onOpen = func(files []string) error {
 					return errors.Join(keep.captures(files), proof.begin(&keep, s, &cfg, capture.Section{}, true))
@@ -227,6 +232,7 @@ An interface is watched until Ctrl-C, which ends with what was captured until th
 	c.Flags().StringVar(&apps, "apps", "", "model of applications: NAME or NAME@VERSION")
 	c.Flags().StringVar(&detector, "anomaly", "", "anomaly detector: NAME or NAME@VERSION")
 	memory.flags(c)
+	samples.flags(c)
 	at.flags(c)
 	promoted.flags(c)
 	trial.flags(c)

@@ -36,6 +36,7 @@ type appsFlags struct {
 	noPromote   bool
 	report      string
 	fresh       bool
+	corrections string
 }
 
 func newTrainApps(g *shared) *cobra.Command {
@@ -52,6 +53,7 @@ label validate. Interrupted with Ctrl-C, the same command goes on where it stopp
 	}
 	flags := c.Flags()
 	f.data.flags(c)
+	flags.StringVar(&f.corrections, "corrections", "", "directory of a history whose corrected labels (weir labels) are trained on as well")
 	flags.StringVar(&f.model, "model", "apps", "name of the model")
 	flags.StringVar(&f.profile, "profile", classify.Default, "networks: default, or paper")
 	flags.StringVar(&f.splitColumn, "split-column", "", "column of labels.csv that splits instead of time")
@@ -110,6 +112,11 @@ func (g *shared) trainApps(ctx context.Context, f *appsFlags) error {
 		return err
 	}
 	tellProblems(set)
+	if f.corrections != "" {
+		if err := f.correct(ctx, g, set, &arch); err != nil {
+			return err
+		}
+	}
 	set.Pool(f.minFlows, f.minCaptures)
 	arch.Classes = len(set.Classes)
 	if arch.Classes < 2 {

@@ -34,6 +34,8 @@ type Memory struct {
 	lastExclude int64
 	suppressed  []store.Suppressed
 	tried       []store.Tried
+
+	labels memoryLabels
 }
 
 type memoryIncident struct {
@@ -92,6 +94,8 @@ func (m *Memory) Append(_ context.Context, events []event.Event, at store.Positi
 		switch e.Type {
 		case event.TypeFlow:
 			m.flows = append(m.flows, keptFlow(e))
+		case event.TypeLabel:
+			m.labels.add(e)
 		case event.TypeWindow:
 			w := *e.Window
 			w.Start, w.Score, w.Vector = kept(w.Start), clone(w.Score), clone(w.Vector)
@@ -172,11 +176,11 @@ func (m *Memory) alert(a event.Alert) {
 	in.Windows, in.Peak = in.state.Windows, in.state.Peak
 }
 
-// Maintain implements store.Writer. It removes by age alone.
+// Maintain implements store.Writer. It removes by age alone, but for samples.
 func (m *Memory) Maintain(_ context.Context, p store.Policy) (store.Removed, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var r store.Removed
+	r := store.Removed{Samples: m.labels.retain(p)}
 	if p.Age <= 0 {
 		return r, nil
 	}

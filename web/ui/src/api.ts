@@ -250,17 +250,59 @@ export interface AlertWhole {
   };
 }
 
-export interface Group {
+export interface Part {
   name: string;
   flows: number;
-  packets: number;
-  bytes: number;
-  payload_bytes: number;
+}
+
+export interface Group {
+  id: number;
+  model: string;
+  flows: number;
+  unnamed: number;
   first: string;
   last: string;
-  servers: Count[];
   clients: number;
-  examples: Flow[];
+  servers: Part[];
+  ports: Part[];
+  nearest: Part[];
+  similarity: number;
+  limit: number;
+  names: string[];
+  payload_bytes: number;
+}
+
+export interface Tuple {
+  flow_id: number;
+  community_id: string;
+  src_ip: string;
+  src_port: number;
+  dest_ip: string;
+  dest_port: number;
+  proto: string;
+}
+
+export interface Sample extends Tuple {
+  at: string;
+  app: string;
+  confidence: number;
+  model: string;
+  name: string;
+  payload: number;
+}
+
+export interface Label {
+  id: number;
+  app: string;
+  group: number;
+  port: number;
+  flows: number;
+  openings: number;
+  was: string;
+  example: Tuple;
+  note: string;
+  who: string;
+  at: string;
 }
 
 export interface Model {

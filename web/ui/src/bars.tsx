@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Total } from "./api";
-import { Rows, savePNG, Tools } from "./chart";
+import { Rows, saveSVG, Tools } from "./chart";
 import { appName, bytes, count, csv, saveText, short } from "./format";
 import { color, useTheme } from "./use";
 
@@ -36,18 +36,7 @@ export function Mix(p: { totals: Total[]; note: string; open: (t: Total) => void
   const head = ["application", "novel", "flows", "packets", "bytes", "payload_bytes"];
   const values = (): (string | number)[][] => all.map((t) => [t.name, t.novel ? "yes" : "no", t.flows, t.packets, t.bytes, t.payload_bytes]);
   const title = "Applications";
-  const png = () => {
-    const el = svg.current;
-    if (!el) return;
-    const scale = devicePixelRatio || 1;
-    const image = new Image(width * scale, height * scale);
-    const source = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(el)], { type: "image/svg+xml" }));
-    image.onload = () => {
-      savePNG("applications", title, image);
-      URL.revokeObjectURL(source);
-    };
-    image.src = source;
-  };
+  const png = () => svg.current && saveSVG("applications", title, svg.current);
   return (
     <figure class="mix">
       <figcaption>

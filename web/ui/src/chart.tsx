@@ -225,3 +225,15 @@ export function savePNG(name: string, title: string, from: CanvasImageSource & {
   c.drawImage(from, 0, room);
   out.toBlob((b) => b && save(`${name}.png`, b));
 }
+
+// saveSVG is savePNG for a drawing, whose colours must be its own.
+export function saveSVG(name: string, title: string, svg: SVGSVGElement): void {
+  const scale = devicePixelRatio || 1;
+  const image = new Image(svg.clientWidth * scale, svg.clientHeight * scale);
+  const source = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" }));
+  image.onload = () => {
+    savePNG(name, title, image);
+    URL.revokeObjectURL(source);
+  };
+  image.src = source;
+}

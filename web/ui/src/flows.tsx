@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Flow, type Total, url } from "./api";
 import { appName, bytes, count, duration, parseTime, percent, time, unix } from "./format";
+import { Labels, NameForm, useLabels } from "./labels";
 import { useLive } from "./live";
 import { rangeOf, Spans } from "./range";
 import { change, useView } from "./route";
@@ -36,9 +37,16 @@ function how(f: Flow): string {
 
 function Detail(p: { of: Flow }) {
   const e = p.of.flow;
+  const label = useLabels().data?.labels.find((l) => l.group === 0 && l.example.flow_id === p.of.flow_id);
   return (
     <div class="flow">
       <p class="sentence">{how(p.of)}</p>
+      {label && (
+        <p class="sentence">
+          {label.who || "Somebody"} says that this is <span class="app">{label.app}</span>.
+        </p>
+      )}
+      <NameForm path={`/flows/${p.of.flow_id}/label`} more={{ end: e.end }} what="This is" />
       <dl>
         <dt>to the server</dt>
         <dd>
@@ -133,6 +141,7 @@ export function Flows() {
           empty={found.loading ? "Loading…" : "No flow that ended is so. Those that go on are told when they end."}
         />
       </section>
+      <Labels />
     </>
   );
 }

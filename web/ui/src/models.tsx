@@ -1,8 +1,7 @@
 import { useState } from "preact/hooks";
-import { type Model, post, type Shift, type Stats } from "./api";
-import { Part } from "./bars";
+import { type Model, post } from "./api";
+import { Drift } from "./drift";
 import { count, duration, percent, plain, time } from "./format";
-import { useLive } from "./live";
 import { change, useView } from "./route";
 import { Table } from "./table";
 import { Trials } from "./trials";
@@ -32,18 +31,19 @@ interface Whole {
 }
 
 export function Models() {
-  const live = useLive();
   const { query } = useView();
   const list = useGet<{ models: Model[] }>("/models");
   const [told, setTold] = useState("");
-  const [ask, setAsk] = useState<{ text: string; run: () => Promise<{ live: string }> } | null>(null);
+  const [ask, setAsk] = useState<{ text: string; run: () => Promise<{ live: string; follows: boolean }> } | null>(null);
   const chosen = query.get("model");
   const ref = (m: Model) => `${m.name}@${m.version}`;
   const run = () => {
     ask
       ?.run()
       .then((done) => {
-        setTold(`${done.live} is live: a weir that watches takes it over, unless it was started with a version.`);
+        setTold(
+          `${done.live} is live: ${done.follows ? "what is watched here takes it over within a second or two." : "what is watched here does not take it over. It was started with other models or with NAME@VERSION, or reads captures without --follow-models. The next start that names no version does."}`,
+        );
         list.again();
       })
       .catch((e: Error) => setTold(e.message));
@@ -112,7 +112,7 @@ export function Models() {
           ]}
         />
       </section>
-      <Drift stats={live.stats} />
+      <Drift />
       <Trials />
       {chosen && <ModelView key={chosen} id={chosen} />}
       {ask && (
@@ -130,57 +130,6 @@ export function Models() {
       )}
     </>
   );
-}
-
-// Drift shows what models in use give against what they gave for validation data.
-function Drift(p: { stats: Stats | undefined }) {
-  const d = p.stats?.drift;
-  if (!p.stats?.models) return null;
-  const of = ([["scores", "windows", d?.scores], ["confidences", "flows", d?.confidences], ["novelty", "flows", d?.novelty]] as const).filter(([name]) => (name === "scores" ? p.stats?.models?.anomaly : p.stats?.models?.apps));
-  return (
-    <section class="panel" aria-label="Drift">
-      <h2>Now against training</h2>
-      {of.map(([name, unit, shift]) =>
-        shift ? (
-          <>
-            <p>{sentence(name, shift)}</p>
-            <Table
-              name={`drift-${name}`}
-              caption={`${name} of the last ${count(shift.count)} ${unit}; index ${plain(shift.index)} (by custom, below 0.1 little has changed and above 0.25 much has)`}
-              rows={shift.now.map((now, i) => ({ now, training: shift.training[i] ?? 0, from: shift.edges[i - 1], to: shift.edges[i] }))}
-              columns={[
-                { head: "from", cell: (r) => (r.from === undefined ? "" : plain(r.from)), value: (r) => r.from ?? null, right: true },
-                { head: "below", cell: (r) => (r.to === undefined ? "" : plain(r.to)), value: (r) => r.to ?? null, right: true },
-                { head: "in training", cell: (r) => percent(r.training), value: (r) => r.training, right: true },
-                { head: "", cell: (r) => <Part of={r.training} />, value: () => "" },
-                { head: "now", cell: (r) => percent(r.now), value: (r) => r.now, right: true },
-                { head: "", cell: (r) => <Part of={r.now} />, value: () => "" },
-              ]}
-            />
-          </>
-        ) : (
-          <p class="dim">
-            Drift of {name} is not known: there are too few {unit} yet, or there were too few in training, or the model was made before this was measured.
-          </p>
-        ),
-      )}
-    </section>
-  );
-}
-
-// sentence says in words where values are now that were not in training: at the end that has gained most.
-function sentence(name: string, s: Shift): string {
-  if (s.index < 0.1) return `${name[0]?.toUpperCase()}${name.slice(1)}: as in training.`;
-  let best = { gain: Number.NEGATIVE_INFINITY, text: "" };
-  let now = 0;
-  let training = 0;
-  s.edges.forEach((edge, i) => {
-    now += s.now[i] ?? 0;
-    training += s.training[i] ?? 0;
-    if (now - training > best.gain) best = { gain: now - training, text: `lower than in training: ${percent(now)} below ${plain(edge)}, where training had ${percent(training)}` };
-    if (training - now > best.gain) best = { gain: training - now, text: `higher than in training: ${percent(1 - now)} from ${plain(edge)} on, where training had ${percent(1 - training)}` };
-  });
-  return `${name[0]?.toUpperCase()}${name.slice(1)}: ${best.text}.`;
 }
 
 function ModelView(p: { id: string }) {
