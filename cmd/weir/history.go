@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,7 +62,11 @@ func (h *history) retain(days int, bytes byteSize) {
 	}
 }
 
-func (h *history) age() time.Duration { return time.Duration(h.days) * 24 * time.Hour }
+// age is how far the history goes back. More days than a Duration holds, 292 years, are as many as it does, and not a few minutes.
+func (h *history) age() time.Duration {
+	const day = 24 * time.Hour
+	return time.Duration(min(int64(h.days), int64(math.MaxInt64/day))) * day
+}
 
 // open opens the store.
 func (h *history) open(g *shared, settings string) (err error) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -189,6 +190,17 @@ func TestParsePast(t *testing.T) {
 	for _, text := range []string{"d", "-1h", "-1d", "NaNd", "1e300d", "2026", "1h2", "0001-01-01T00:00:00Z"} {
 		if got, err := parsePast("since", text, newest); err == nil {
 			t.Errorf("%q is taken for %d", text, got)
+		}
+	}
+}
+
+func TestHistoryAge(t *testing.T) {
+	for _, test := range []struct {
+		days int
+		want time.Duration
+	}{{0, 0}, {30, 720 * time.Hour}, {106_751, 106_751 * 24 * time.Hour}, {106_752, 106_751 * 24 * time.Hour}, {213_504, 106_751 * 24 * time.Hour}, {math.MaxInt, 106_751 * 24 * time.Hour}} {
+		if got := (&history{days: test.days}).age(); got != test.want {
+			t.Errorf("%d days: got %v, want %v", test.days, got, test.want)
 		}
 	}
 }
