@@ -128,7 +128,7 @@ func checkService(t *testing.T, r *root, uid int) {
 	}
 	r.want(true, state+"history/weir.db", state+"token")
 
-	// A crash, here by SIGQUIT, must not end as wrong usage does, after which the service is not started again.
+	// The watchdog's SIGABRT, which Go takes as it does a panic, must not end as wrong usage does: the service would not be started again.
 	if setting("RestartPreventExitStatus") != "2" {
 		t.Fatal("this test knows nothing of such exit statuses")
 	}
@@ -143,7 +143,7 @@ func checkService(t *testing.T, r *root, uid int) {
 		t.Fatal(err)
 	}
 	await("READY=1")
-	crash.Process.Signal(syscall.SIGQUIT)
+	crash.Process.Signal(syscall.SIGABRT)
 	crash.Wait()
 	if got := crash.ProcessState.Sys().(syscall.WaitStatus); !got.Signaled() || got.Signal() != syscall.SIGABRT {
 		t.Errorf("a crash ends with %v", crash.ProcessState)
