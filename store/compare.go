@@ -276,7 +276,7 @@ func (t *anomalyTrial) comparison(models [2]string) AnomalyComparison {
 	slices.Sort(t.live)
 	slices.Sort(t.model)
 	for i, q := range Quantiles {
-		at := min(int(q*float64(len(t.live))), len(t.live)-1)
+		at := max(int(math.Ceil(q*float64(len(t.live))))-1, 0)
 		c.LiveQuantiles[i], c.ModelQuantiles[i] = t.live[at], t.model[at]
 	}
 	return c
