@@ -443,6 +443,7 @@ func TestLiveReplay(t *testing.T) {
 	// Models: promote another, and back.
 	b.do(chromedp.KeyEvent("5"))
 	b.wait("document.querySelector('tbody')?.rows.length === 3")
+	b.text("flows that both labelled") // models on trial: all is there, and nothing moves below the pointer
 	b.do(chromedp.Click(button("Promote")))
 	b.do(chromedp.Click(button("Yes")))
 	b.text("is live: what is watched here does not take it over") // a capture that is stored
@@ -450,7 +451,6 @@ func TestLiveReplay(t *testing.T) {
 	b.text(first + " is live")
 	b.do(chromedp.Click(chromedp.Search(`//tr[td[text()="apps"]]`)))
 	b.text("Evaluation on validation data")
-	b.text("flows that both labelled") // models on trial
 	b.text("windows that both scored")
 	b.shoot("dashboard-models")
 
