@@ -310,6 +310,12 @@ func (l *Learner) choose(c *choice) error {
 // Train trains from what is not left out, in a goroutine of its own; 0 is the default of either.
 func (l *Learner) Train(perDay float64, epochs int) error {
 	l.mu.Lock()
+	windows, ready := l.lesson.Windows, l.phase == Review || l.phase == Trained
+	l.mu.Unlock()
+	if ready {
+		l.screen(windows, true) // takes a while, in which Add must not wait; below it is known
+	}
+	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.phase != Review && l.phase != Trained {
 		return fmt.Errorf("%w: there is nothing to train from yet", ErrPhase)

@@ -306,3 +306,34 @@ func TestLessonOutlastsARestart(t *testing.T) {
 		t.Errorf("a lesson that was discarded is still there: %v", err)
 	}
 }
+
+// What stands out among many windows takes a while to see: the run, which adds windows, does not wait for it.
+func TestTrainBesideScreen(t *testing.T) {
+	b := newBench()
+	b.start(t, 0)
+	for _, w := range normal(t, time.Second, 40, nil, nil) {
+		b.Add(w)
+	}
+	must(t, b.Enough())
+	b.screens.Lock() // somebody looks
+	trained := make(chan error)
+	go func() { trained <- b.Train(0, 0) }()
+	added := make(chan bool)
+	go func() {
+		for range 100 {
+			b.Counts()
+			time.Sleep(time.Millisecond)
+		}
+		close(added)
+	}()
+	select {
+	case <-added:
+	case <-time.After(20 * time.Second):
+		t.Error("the run waits for what stands out")
+	}
+	b.screens.Unlock()
+	must(t, <-trained)
+	b.finish <- nil
+	b.until(t, Trained)
+	b.Close()
+}

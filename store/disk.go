@@ -127,11 +127,14 @@ func (d *Disk) damaged(err error) error {
 
 // failed names the file of an error of the database, and says in the words of this package what
 // others may act on.
-func (d *Disk) failed(err error) error {
+func (d *Disk) failed(err error) error { return d.failedIn(database, err) }
+
+// failedIn is failed for one of the databases.
+func (d *Disk) failedIn(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	where := d.path(database)
+	where := d.path(name)
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		where = d.dir // the error has the file's name

@@ -103,7 +103,7 @@ func CheckName(name string) error {
 		return bad("this name stands for all rare applications together")
 	}
 	for _, r := range name {
-		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar { // of spaces, the plain one alone: others look like it
 			return bad("a name has no characters that cannot be seen")
 		}
 	}

@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS corrections (
 func (d *Disk) openSamples(ctx context.Context) (*sql.DB, error) {
 	f, err := os.OpenFile(d.path(samplesFile), os.O_RDWR|os.O_CREATE, 0o600) // its log takes over the mode
 	if err != nil {
-		return nil, d.failed(err)
+		return nil, d.failedIn(samplesFile, err)
 	}
 	f.Close()
 	db, err := d.connectTo(samplesFile, "rw", url.Values{
@@ -88,7 +88,7 @@ func (d *Disk) openSamples(ctx context.Context) (*sql.DB, error) {
 	known, err := d.samplesKnown(ctx, db)
 	if err == nil && !known {
 		_, err = db.ExecContext(ctx, fmt.Sprintf("BEGIN IMMEDIATE; PRAGMA application_id = %d; %s PRAGMA user_version = %d; COMMIT", applicationID, samplesSchema, samplesVersion))
-		err = d.failed(err)
+		err = d.failedIn(samplesFile, err)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -106,7 +106,10 @@ func (d *Disk) samplesKnown(ctx context.Context, db interface {
 		err = fmt.Errorf("%s has layout %d, this weir knows %d", samplesFile, version, samplesVersion)
 	}
 	if err != nil {
-		return false, fmt.Errorf("%w (of %s; without it all else can be read)", d.failed(err), d.path(samplesFile))
+		if err = d.failedIn(samplesFile, err); !errors.Is(err, ErrFull) && !errors.Is(err, ErrLocked) {
+			err = fmt.Errorf("%w (without this file all else can be read)", err)
+		}
+		return false, err
 	}
 	return version > 0, nil
 }
@@ -124,13 +127,16 @@ func (d *Disk) editSamples(ctx context.Context, do func(*sql.Tx) error) error {
 func (d *Disk) inTx(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return d.failed(err)
+		return d.failedIn(samplesFile, err)
 	}
 	defer tx.Rollback()
-	if err := do(tx); err != nil {
-		return d.failed(err)
+	switch err := do(tx); {
+	case errors.Is(err, ErrNoGroup), errors.Is(err, ErrNoCorrection): // the database is well
+		return fmt.Errorf("store: %w", err)
+	case err != nil:
+		return d.failedIn(samplesFile, err)
 	}
-	return d.failed(tx.Commit())
+	return d.failedIn(samplesFile, tx.Commit())
 }
 
 // viewSamples asks the samples at one moment; where there are none, nothing is asked.
@@ -146,13 +152,13 @@ func (d *Disk) viewSamples(ctx context.Context, do func(*sql.Tx) error) error {
 		defer db.Close()
 		tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 		if err != nil {
-			return d.failed(err)
+			return d.failedIn(samplesFile, err)
 		}
 		defer tx.Rollback()
 		if known, err := d.samplesKnown(ctx, tx); err != nil || !known {
 			return err
 		}
-		return d.failed(do(tx))
+		return d.failedIn(samplesFile, do(tx))
 	}
 	err := ask(url.Values{"_query_only": {"1"}})
 	if code := sqliteCode(err); code == sqlite3.SQLITE_READONLY || code == sqlite3.SQLITE_CANTOPEN { // as in Open
@@ -568,12 +574,19 @@ func (d *Disk) Forget(ctx context.Context, all bool) (flows int64, err error) {
 		}
 		return nil
 	})
-	if err == nil {
-		// What was removed was overwritten, in the log last of all.
-		_, err = db.ExecContext(ctx, "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
-		err = d.failed(err)
+	if err != nil {
+		return flows, err
 	}
-	return flows, err
+	// What was removed was overwritten, in the log last of all. Who reads meanwhile holds the log.
+	var busy, pages, moved int
+	_, err = db.ExecContext(ctx, "PRAGMA incremental_vacuum")
+	if err == nil {
+		err = db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
+	}
+	if err == nil && busy != 0 {
+		err = fmt.Errorf("%w: what was removed is not overwritten in its log yet: forget once more", ErrLocked)
+	}
+	return flows, d.failedIn(samplesFile, err)
 }
 
 // retainSamples removes what the policy says of the samples that bear no correction, the oldest first.
@@ -637,7 +650,7 @@ func (w *DiskWriter) retainSamples(ctx context.Context, p Policy) (r Removed, er
 		r.until(newest)
 		s.leaders = nil
 		_, err = s.db.ExecContext(ctx, "DELETE FROM groups WHERE NOT EXISTS (SELECT 1 FROM samples WHERE grp = groups.id); PRAGMA incremental_vacuum")
-		err = w.failed(err)
+		err = w.failedIn(samplesFile, err)
 	}
 	if err == nil {
 		s.added, s.retained = false, hour

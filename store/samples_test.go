@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"database/sql"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -53,6 +55,10 @@ func TestSamplesFile(t *testing.T) {
 	if groups, err = old.Groups(ctx, store.GroupQuery{}); err != nil || len(groups) != 1 {
 		t.Errorf("groups %v, %v", groups, err)
 	}
+	// A group that is not there is no fault of a database.
+	if _, err := old.Correct(ctx, store.Correction{App: "x", Group: 99}); err == nil || strings.Contains(err.Error(), dir) {
+		t.Errorf("a group that is not there: %v", err)
+	}
 	// What is forgotten is not in the file any more.
 	if n, err := old.Forget(ctx, false); n != 1 || err != nil {
 		t.Errorf("forgot %d, %v", n, err)
@@ -79,6 +85,36 @@ func TestSamplesFile(t *testing.T) {
 	must(t, w.Append(ctx, []event.Event{sampled(2, []int8{127, 0})}, at))
 	if groups, err = w.Groups(ctx, store.GroupQuery{}); err != nil || len(groups) != 1 || groups[0].Flows != 1 {
 		t.Errorf("after it was removed: groups %v, %v", groups, err)
+	}
+}
+
+// Who reads while samples are forgotten keeps the log from being overwritten, and that is told.
+func TestForgetBesideReader(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for the reader")
+	}
+	dir := t.TempDir()
+	w := create(t, dir, small)
+	at, err := w.Begin(ctx, store.Source{Name: "first"})
+	must(t, err)
+	at.Ordinal++
+	must(t, w.Append(ctx, []event.Event{sampled(1, []int8{127, 0})}, at))
+	db, err := sql.Open("sqlite", filepath.Join(dir, "samples.db"))
+	must(t, err)
+	defer db.Close()
+	read, err := db.Begin()
+	must(t, err)
+	var n int
+	must(t, read.QueryRow("SELECT count(*) FROM samples").Scan(&n))
+	if n, err := w.Forget(ctx, false); n != 1 || !errors.Is(err, store.ErrLocked) {
+		t.Errorf("beside a reader: %d forgotten, %v", n, err)
+	}
+	must(t, read.Rollback())
+	if _, err := w.Forget(ctx, false); err != nil {
+		t.Errorf("without: %v", err)
+	}
+	if data, _ := os.ReadFile(filepath.Join(dir, "samples.db-wal")); strings.Contains(string(data), "secret payload") {
+		t.Error("the log still has what was forgotten")
 	}
 }
 

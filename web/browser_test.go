@@ -433,6 +433,7 @@ func TestLiveReplay(t *testing.T) {
 	}
 	b.do(chromedp.Focus(`input[name="app"]`), chromedp.KeyEvent("\r"))
 	b.text(" are mqtt.")
+	b.wait(`document.querySelector('input[name="app"]')?.value !== "mqtt"`) // or the next group gets the name
 	b.wait("[...document.querySelectorAll('tr.selected td')].some((d) => d.innerText === 'mqtt')")
 	b.text("Labels that people gave")
 	b.shoot("dashboard-unknown")
@@ -457,9 +458,25 @@ func TestLiveReplay(t *testing.T) {
 	// Dark, and the view in the address alone.
 	b.do(chromedp.KeyEvent("t"), chromedp.KeyEvent("1"))
 	b.wait("document.documentElement.dataset.theme === 'dark' && document.querySelector('.mix svg')")
+	inks := `(() => { const css = getComputedStyle(document.documentElement);
+		return document.querySelector('.mix svg line').getAttribute('stroke') === css.getPropertyValue('--line').trim() &&
+			[...document.querySelectorAll('.mix svg g.opens text')].every((t) => t.getAttribute('fill') === css.getPropertyValue('--text').trim()) })()`
+	b.wait(inks)
 	b.shoot("dashboard-dark")
+	b.do(chromedp.Reload())
+	b.wait("document.documentElement.dataset.theme === 'dark' && document.querySelector('.mix svg g.opens text')")
+	b.wait(inks)
+	b.do(chromedp.KeyEvent("t"))
+	b.wait("document.documentElement.dataset.theme === 'light'")
+	b.wait(inks)
+
+	// Bars are reached with the keyboard.
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector(".mix svg g.opens").focus()`))
+	b.press("Enter")
+	b.wait("location.pathname === '/flows' && location.search.includes('app=')")
 	b.do(chromedp.KeyEvent("?"))
 	b.text("next and previous incident")
+	b.text("name the group or the flow that is open")
 	b.quiet()
 	w.stop(t)
 }

@@ -24,6 +24,7 @@ func TestLearnPage(t *testing.T) {
 		"--http", "127.0.0.1:0", "--http-token", filepath.Join(dir, "token"), "--speed", "4", "-o", os.DevNull)
 	b.do(chromedp.Navigate(w.link))
 	b.text("No detector judges this traffic yet")
+	b.text("nothing can stand out")
 	b.do(chromedp.Click(button("Learn what is normal here")))
 	b.wait("location.pathname === '/learn'")
 

@@ -122,7 +122,7 @@ func testGroups(t *testing.T, s store.Store) {
 func testCorrections(t *testing.T, s store.Store) {
 	for _, bad := range []store.Correction{
 		{App: "", Group: 1}, {App: " x", Group: 1}, {App: "a\nb", Group: 1}, {App: "Etc.", Group: 1}, {App: strings.Repeat("x", 101), Group: 1},
-		{App: "\xff", Group: 1}, {App: "x\u202ey", Group: 1}, {App: "x"}, {App: "x", Group: 1, Of: &store.Sample{}},
+		{App: "\xff", Group: 1}, {App: "x\u202ey", Group: 1}, {App: "x\u00a0y", Group: 1}, {App: "x"}, {App: "x", Group: 1, Of: &store.Sample{}},
 		{App: "x", Port: 1, Of: &store.Sample{}},
 	} {
 		if _, err := s.Correct(ctx, bad); err == nil || errors.Is(err, store.ErrNoGroup) {

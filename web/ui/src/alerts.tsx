@@ -4,7 +4,7 @@ import { Part } from "./bars";
 import { Exclude, Exclusions } from "./exclude";
 import { count, duration, percent, plain, time, unix } from "./format";
 import { flowColumns } from "./flows";
-import { useLive } from "./live";
+import { quiet, useLive } from "./live";
 import { rangeOf, Spans } from "./range";
 import { change, follow, href, useView } from "./route";
 import { Table } from "./table";
@@ -47,16 +47,16 @@ export function Alerts(p: { status: Status | undefined }) {
             caption={`${incidents.length} ${incidents.length === 1 ? "incident" : "incidents"}, the newest first`}
             rows={incidents}
             shown={500}
-            empty={list.loading ? "Loading…" : "Nothing has stood out."}
+            empty={list.loading ? "Loading…" : quiet(live)}
             open={(one) => change({ incident: one.id, alert: null, at: null })}
             selected={(one) => String(one.id) === chosen}
             columns={[
               { head: "start, UTC", cell: (one) => time(one.start) },
+              { head: "what", cell: (one) => <span class="clip">{one.what}</span>, value: (one) => one.what, wide: true },
               { head: "length", cell: (one) => duration(unix(one.end) - unix(one.start)), value: (one) => unix(one.end) - unix(one.start), right: true },
               { head: "alerts", cell: (one) => count(one.alerts), value: (one) => one.alerts, right: true },
               { head: "peak", cell: (one) => plain(one.peak), value: (one) => one.peak, right: true },
               { head: "verdict", cell: (one) => <Verdict of={one.verdict} />, value: (one) => one.verdict.verdict },
-              { head: "what", cell: (one) => <span class="clip">{one.what}</span>, value: (one) => one.what, wide: true },
             ]}
           />
         </section>
@@ -191,7 +191,7 @@ function AlertView(p: { of: AlertWhole; evidence: boolean }) {
           { head: "usual", cell: (f) => (f.usual ? `${plain(f.usual[0])} – ${plain(f.usual[1])}` : "–"), right: true },
           { head: "share", cell: (f) => percent(f.share / alert.score), value: (f) => f.share, right: true },
           { head: "of the score", cell: (f) => <Part of={f.share / largest} />, value: (f) => f.share / alert.score },
-          { head: "moved by", cell: moved, wide: true },
+          { head: "moved by", cell: (f) => <span class="clip" title={moved(f)}>{moved(f)}</span>, value: moved, wide: true },
         ]}
       />
       {(alert.evidence.how || (p.evidence && alert.evidence.packets)) && (

@@ -46,7 +46,7 @@ export function Mix(p: { totals: Total[]; note: string; open: (t: Total) => void
       <div ref={box}>
         {rows.length === 0 && <p class="empty">There is nothing in this time.</p>}
         {rows.length > 0 && (
-          <svg ref={svg} xmlns="http://www.w3.org/2000/svg" width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="img" aria-label={spoken(rows)} font-family="system-ui, sans-serif" font-size="12">
+          <svg ref={svg} xmlns="http://www.w3.org/2000/svg" width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label={spoken(rows)} font-family="system-ui, sans-serif" font-size="12">
             {[0, 0.5, 1].map((part) => (
               <g>
                 <line x1={at.left} x2={width - at.right} y1={yPackets(part * packets)} y2={yPackets(part * packets)} stroke={color("line")} />
@@ -59,7 +59,7 @@ export function Mix(p: { totals: Total[]; note: string; open: (t: Total) => void
               </g>
             ))}
             {rows.map((t, i) => (
-              <g class="opens" onClick={() => p.open(t)}>
+              <g class="opens" tabindex={0} role="link" aria-label={appName(t.name, t.novel)} onClick={() => p.open(t)} onKeyDown={(e) => e.key === "Enter" && p.open(t)}>
                 <title>{`${appName(t.name, t.novel)}: ${count(t.packets)} packets, ${bytes(t.payload_bytes)} of payload, ${count(t.flows)} flows`}</title>
                 <rect x={x(i) - step / 2} y={at.top} width={step} height={h} fill="transparent" />
                 <rect x={x(i) - bar / 2} y={yPackets(t.packets)} width={bar} height={at.top + h - yPackets(t.packets)} fill={color(t.novel ? "novel" : t.name === "" ? "dim" : "bar")} />

@@ -34,6 +34,8 @@ export function NameForm(p: { path: string; more?: Record<string, unknown>; what
     setDone(null);
     setError("");
     setPort(0);
+    setApp("");
+    setNote("");
   }, [p.path]);
   const known = [...new Set([...(labels.data?.labels ?? []).map((l) => l.app), ...(apps.data?.totals ?? []).map((t) => t.name)])].filter((n) => n !== "").sort();
   return (
@@ -44,6 +46,8 @@ export function NameForm(p: { path: string; more?: Record<string, unknown>; what
         post<Label>(p.path, { app: app.trim(), note, ...(port ? { port } : {}), ...p.more })
           .then((l) => {
             setError("");
+            setApp("");
+            setNote("");
             setDone(l);
             told.dispatchEvent(new Event("change"));
           })
@@ -54,7 +58,7 @@ export function NameForm(p: { path: string; more?: Record<string, unknown>; what
       }}
     >
       <label>
-        {p.what} <input ref={field} name="app" list="known-apps" required maxLength={100} size={24} value={app} autocomplete="off" spellcheck={false} placeholder="an application, known or new" onInput={(e) => setApp(e.currentTarget.value)} />
+        {p.what} <input ref={field} name="app" list="known-apps" required maxLength={100} size={24} value={app} autocomplete="off" spellcheck={false} placeholder="known or new" onInput={(e) => setApp(e.currentTarget.value)} />
       </label>
       <datalist id="known-apps">
         {known.map((n) => (
@@ -66,8 +70,8 @@ export function NameForm(p: { path: string; more?: Record<string, unknown>; what
           Only to port{" "}
           <select name="port" value={port} onChange={(e) => setPort(Number(e.currentTarget.value))}>
             <option value={0}>any</option>
-            {p.ports.map((o) => (
-              <option value={Number.parseInt(o.name)}>{o.name}</option>
+            {[...new Set(p.ports.map((o) => Number.parseInt(o.name)))].filter((n) => n > 0).map((n) => (
+              <option value={n}>{n}</option>
             ))}
           </select>
         </label>

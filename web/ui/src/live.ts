@@ -110,3 +110,6 @@ export function useLive(): Live {
   useEffect(() => live.listen(() => set((n) => n + 1)), []);
   return live;
 }
+
+// quiet says why there is no incident to see.
+export const quiet = (l: Live): string => (l.learn && !l.learn.in_use ? "No detector judges this traffic: nothing can stand out." : "Nothing has stood out.");

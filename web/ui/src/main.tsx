@@ -26,10 +26,12 @@ const keys: [string, string][] = [
   ["j, k", "next and previous incident"],
   ["c, d, o", "confirm, dismiss, reopen the incident"],
   ["n, x", "note on the incident, exclude"],
-  ["/", "search"],
+  ["n", "name the group or the flow that is open"],
+  ["/, r", "search flows, and search anew"],
+  ["Enter", "open a row that has the focus"],
   ["← →", "move a chart that has the focus"],
   ["+ −", "zoom a chart that has the focus"],
-  ["0, Esc", "show all"],
+  ["0, Esc", "show all, close the incident"],
   ["t", "dark or light"],
   ["?", "this"],
 ];
@@ -46,9 +48,6 @@ function App() {
     const timer = setInterval(() => setMinute((n) => n + 1), 10_000);
     return () => clearInterval(timer);
   }, []);
-  useEffect(() => {
-    document.documentElement.dataset.theme = theme;
-  }, [theme]);
   const name = pages.find(([path]) => path === page)?.[1] ?? "Now";
   useEffect(() => {
     document.title = `${name} – weir`;

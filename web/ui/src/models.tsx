@@ -112,9 +112,9 @@ export function Models() {
           ]}
         />
       </section>
+      {chosen && <ModelView key={chosen} id={chosen} />}
       <Drift />
       <Trials />
-      {chosen && <ModelView key={chosen} id={chosen} />}
       {ask && (
         <dialog ref={modal} onClose={() => setAsk(null)}>
           <p>{ask.text}</p>

@@ -3,7 +3,7 @@ import { get, type Incident, type Status, type Total, type Windows } from "./api
 import { Mix } from "./bars";
 import { Chart } from "./chart";
 import { bytes, count, duration, plain, short, time, unix } from "./format";
-import { type Live, useLive } from "./live";
+import { type Live, quiet, useLive } from "./live";
 import { rangeOf, Spans, zoomTo } from "./range";
 import { follow, go, href, useView } from "./route";
 import { useGet, useKey } from "./use";
@@ -84,7 +84,7 @@ export function Now(p: { status: Status | undefined }) {
       <div class="columns">
         <section class="panel">
           <h2>Newest incidents</h2>
-          {incidents.data?.incidents.length === 0 && <p class="empty">Nothing has stood out.</p>}
+          {incidents.data?.incidents.length === 0 && <p class="empty">{quiet(live)}</p>}
           <ol class="incidents">
             {incidents.data?.incidents.map((in_) => (
               <li>

@@ -26,7 +26,9 @@ export function href(page: string, params: Change = {}): string {
 // go shows another view.
 export function go(to: string, replace = false): void {
   if (to === location.pathname + location.search) return;
+  const page = location.pathname;
   history[replace ? "replaceState" : "pushState"](null, "", to);
+  if (location.pathname !== page) scrollTo(0, 0);
   changed.dispatchEvent(new Event("change"));
 }
 

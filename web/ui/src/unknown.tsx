@@ -15,10 +15,11 @@ export function Unknown() {
   const { query } = useView();
   const range = rangeOf(query, live.now);
   const labels = useLabels();
-  const found = useGet<{ groups: Group[]; flows: number }>("/unknown", { since: range.since, until: range.until }, labels.tick);
+  const tick = `${labels.tick} ${live.stats?.novel_flows ?? 0}`;
+  const found = useGet<{ groups: Group[]; flows: number }>("/unknown", { since: range.since, until: range.until }, tick);
   const chosen = query.get("group");
   const one = found.data?.groups.find((g) => String(g.id) === chosen);
-  const flows = useGet<{ examples: Sample[] }>(one ? `/unknown/${one.id}` : "", {}, labels.tick);
+  const flows = useGet<{ examples: Sample[] }>(one ? `/unknown/${one.id}` : "", {}, tick);
   return (
     <>
       <Spans range={range} live={live} first="All" />

@@ -33,7 +33,7 @@ export type Theme = "light" | "dark";
 
 const system = matchMedia("(prefers-color-scheme: dark)");
 const themes = new EventTarget();
-system.addEventListener("change", () => themes.dispatchEvent(new Event("change")));
+system.addEventListener("change", tell);
 
 export function theme(): Theme {
   const chosen = localStorage.getItem("theme");
@@ -42,8 +42,15 @@ export function theme(): Theme {
 
 export function setTheme(t: Theme): void {
   localStorage.setItem("theme", t);
+  tell();
+}
+
+// tell has the style sheet take the theme before anybody asks for a color of it.
+function tell(): void {
+  document.documentElement.dataset.theme = theme();
   themes.dispatchEvent(new Event("change"));
 }
+tell();
 
 export function useTheme(): Theme {
   const [now, set] = useState(theme);
