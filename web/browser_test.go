@@ -440,6 +440,14 @@ func TestLiveReplay(t *testing.T) {
 	b.do(chromedp.Click(button("Take back")))
 	b.wait("!document.body.innerText.includes('Labels that people gave')")
 	b.text("unnamed flows are")
+	b.press("n")
+	b.wait(`document.activeElement.name === "app"`)
+	b.do(chromedp.KeyEvent("all of it\r"))
+	b.text("All its flows have a name.")
+	b.text(" are all of it.") // and it can still be undone
+	b.do(chromedp.Click(button("Undo")))
+	b.text("unnamed flows are")
+	b.do(chromedp.Evaluate[chromedp.Void]("document.activeElement.blur()"))
 
 	// Models: promote another, and back.
 	b.do(chromedp.KeyEvent("5"))

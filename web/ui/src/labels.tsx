@@ -19,8 +19,8 @@ export function useLabels() {
   return { ...useGet<{ labels: Label[] }>("/labels", {}, tick), tick };
 }
 
-// NameForm asks which application something is and tells the API. Its key is n.
-export function NameForm(p: { path: string; more?: Record<string, unknown>; what: string; ports?: Part[] }) {
+// NameForm asks which application something is and tells the API. Its key is n. Where all is named it says what was named last, to undo.
+export function NameForm(p: { path: string; more?: Record<string, unknown>; what: string; ports?: Part[]; named?: boolean }) {
   const [port, setPort] = useState(0);
   const field = useRef<HTMLInputElement>(null);
   const apps = useGet<{ totals: Total[] }>("/top/apps", { limit: 200 });
@@ -46,6 +46,7 @@ export function NameForm(p: { path: string; more?: Record<string, unknown>; what
         post<Label>(p.path, { app: app.trim(), note, ...(port ? { port } : {}), ...p.more })
           .then((l) => {
             setError("");
+            setPort(0);
             setApp("");
             setNote("");
             setDone(l);
@@ -57,31 +58,37 @@ export function NameForm(p: { path: string; more?: Record<string, unknown>; what
           });
       }}
     >
-      <label>
-        {p.what} <input ref={field} name="app" list="known-apps" required maxLength={100} size={24} value={app} autocomplete="off" spellcheck={false} placeholder="known or new" onInput={(e) => setApp(e.currentTarget.value)} />
-      </label>
-      <datalist id="known-apps">
-        {known.map((n) => (
-          <option value={n} />
-        ))}
-      </datalist>
-      {p.ports && p.ports.length > 1 && (
-        <label>
-          Only to port{" "}
-          <select name="port" value={port} onChange={(e) => setPort(Number(e.currentTarget.value))}>
-            <option value={0}>any</option>
-            {[...new Set(p.ports.map((o) => Number.parseInt(o.name)))].filter((n) => n > 0).map((n) => (
-              <option value={n}>{n}</option>
+      {p.named ? (
+        "All its flows have a name."
+      ) : (
+        <>
+          <label>
+            {p.what} <input ref={field} name="app" list="known-apps" required maxLength={100} size={24} value={app} autocomplete="off" spellcheck={false} placeholder="known or new" onInput={(e) => setApp(e.currentTarget.value)} />
+          </label>
+          <datalist id="known-apps">
+            {known.map((n) => (
+              <option value={n} />
             ))}
-          </select>
-        </label>
+          </datalist>
+          {p.ports && p.ports.length > 1 && (
+            <label>
+              Only to port{" "}
+              <select name="port" value={port} onChange={(e) => setPort(Number(e.currentTarget.value))}>
+                <option value={0}>any</option>
+                {[...new Set(p.ports.map((o) => Number.parseInt(o.name)))].filter((n) => n > 0).map((n) => (
+                  <option value={n}>{n}</option>
+                ))}
+              </select>
+            </label>
+          )}
+          <label>
+            Why <input name="note" size={24} maxLength={500} value={note} onInput={(e) => setNote(e.currentTarget.value)} />
+          </label>
+          <button type="submit" class="confirm">
+            Name <kbd>n</kbd>
+          </button>
+        </>
       )}
-      <label>
-        Why <input name="note" size={24} maxLength={500} value={note} onInput={(e) => setNote(e.currentTarget.value)} />
-      </label>
-      <button type="submit" class="confirm">
-        Name <kbd>n</kbd>
-      </button>
       {error && <span class="error">{error}</span>}
       {done && (
         <span class="told" role="status">

@@ -52,7 +52,7 @@ export function Unknown() {
       {one && (
         <section class="panel">
           <h2>Group {one.id}</h2>
-          {one.unnamed > 0 ? <NameForm path={`/unknown/${one.id}/label`} what={`Its ${count(one.unnamed)} unnamed flows are`} ports={one.ports} /> : <p>All its flows have a name.</p>}
+          <NameForm path={`/unknown/${one.id}/label`} what={`Its ${count(one.unnamed)} unnamed flows are`} ports={one.ports} named={one.unnamed === 0} />
           <dl class="facts">
             <dt>Ports</dt>
             <dd>{one.ports.map((p) => `${p.name} (${count(p.flows)} flows)`).join(", ")}</dd>
