@@ -462,6 +462,11 @@ func TestLiveEqualsReplay(t *testing.T) {
 			sent := b.asSent("sent.pcapng", b.sample(test.sample))
 			workers := []string{"1", "2", "8"}
 			var watchers []*watching
+			for _, name := range []string{"live-1.jsonl", "live-2.jsonl", "live-8.jsonl", "filtered.jsonl"} {
+				if err := os.RemoveAll(b.path(name)); err != nil { // or else events would be added to those of the test before
+					t.Fatal(err)
+				}
+			}
 			for _, n := range workers {
 				watchers = append(watchers, b.start("weir with "+n+" workers", b.weir, "run", "-i", "near", "--workers", n, "--ring-memory", "32MiB",
 					"--apps", "apps", "--anomaly", "anomaly", "-o", "live-"+n+".jsonl", "-w", "seen-"+n+".pcapng"))
