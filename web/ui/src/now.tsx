@@ -162,8 +162,8 @@ function Health(p: { live: Live; status: Status | undefined }) {
         <dd>{status?.source || (status?.watching === false ? "nothing is watched" : "…")}</dd>
       </div>
       <div>
-        <dt>Traffic time</dt>
-        <dd>{live.now === null ? "–" : `${time(live.now)} UTC`}</dd>
+        <dt>Traffic time, UTC</dt>
+        <dd>{live.now === null ? "–" : time(live.now)}</dd>
       </div>
       <div>
         <dt>Packets</dt>
