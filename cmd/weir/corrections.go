@@ -130,7 +130,8 @@ func newLabelsExport(g *shared) *cobra.Command {
 		Long: `Write the labelled flows that have payload into a new directory: their first payloads as packets in labels.pcapng, cut as they were
 kept, and flows.csv with the label of each. Headers beside addresses and ports are made up, and so is the SYN of TCP flows, which says who
 began. Files are for their owner alone: they hold payload.`,
-		Args: cobra.NoArgs,
+		Example: `  weir labels export --store history -o corrected/`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, _, err := asked.open(c.Context())
 			if err != nil {

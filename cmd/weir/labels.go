@@ -35,9 +35,10 @@ func newLabelsGroups(g *shared) *cobra.Command {
 		asJSON bool
 	)
 	c := &cobra.Command{
-		Use:   "groups",
-		Short: "List the groups of flows unlike everything in training",
-		Args:  cobra.NoArgs,
+		Use:     "groups",
+		Short:   "List the groups of flows unlike everything in training",
+		Example: `  weir labels groups --store history --since 7d`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, when, err := asked.open(c.Context())
 			if err != nil {
@@ -123,9 +124,10 @@ func newLabelsList(g *shared) *cobra.Command {
 		asJSON bool
 	)
 	c := &cobra.Command{
-		Use:   "list",
-		Short: "List what people said that flows are",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List what people said that flows are",
+		Example: `  weir labels list --store history`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, _, err := asked.open(c.Context())
 			if err != nil {
@@ -287,9 +289,10 @@ func awaitOpening(ctx context.Context, s *store.Disk, x store.Correction) (store
 func newLabelsRemove() *cobra.Command {
 	var asked past
 	c := &cobra.Command{
-		Use:   "remove ID…",
-		Short: "Take labels back; their flows are as they were before",
-		Args:  cobra.MinimumNArgs(1),
+		Use:     "remove ID…",
+		Short:   "Take labels back; their flows are as they were before",
+		Example: `  weir labels remove 2 --store history`,
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return asked.each(c.Context(), args, "label", "weir labels list", (*store.Disk).RemoveCorrection)
 		},
@@ -308,7 +311,8 @@ func newLabelsForget(g *shared) *cobra.Command {
 		Short: "Remove the payload that is kept of flows without a label",
 		Long: `Remove what is kept of flows unlike everything in training that have no label: payloads and groups. With --all, the payloads of labelled
 flows go too; the labels stay. What is removed is overwritten. weir run --samples=false keeps none.`,
-		Args: cobra.NoArgs,
+		Example: `  weir labels forget --store history`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, _, err := asked.open(c.Context())
 			if err != nil {
